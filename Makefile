@@ -1,7 +1,7 @@
 # r2fs. What a person types:
 #   make          build/r2fs (the command) and build/r2sim (an S3 server for tests), without a warning
 #   make unit     the unit tests
-#   make   includes that go up, and what the linters say
+#   make check-layers lint   includes that go up, and what the linters say
 #   make fuzz     the fuzzers, by clang, into build/fuzz/test/fuzz
 #   make install  with DESTDIR= and PREFIX=
 # Variables: CC (gcc or clang), B (where everything goes), SAN (address,undefined or thread: sanitizers, in a B of their own),
@@ -97,7 +97,7 @@ $(foreach l,s3 cache fs tools r2sim test,$(eval $(call library,$(l))))
 
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(call say,CC) $(COMPILE) -MMD -MP -c -o $@ $<
+	$(call say,CC) $(COMPILE) -MD -MP -c -o $@ $<
 # Another compiler or other flags rebuild everything; the same ones leave the file, and the objects, alone.
 $(B)/flags: FORCE
 	@mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(COMPILE))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(COMPILE))' >$@
@@ -112,6 +112,11 @@ fuzz:
 	$(MAKE) B=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-build
 fuzz-build: $(FUZZ_BIN)
 
+check-layers: all
+	scripts/check-layers $(B)
+lint: all
+	scripts/lint $(B)
+
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR)
 	install -m 755 $(B)/r2fs $(DESTDIR)$(BINDIR)/r2fs
@@ -121,6 +126,6 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all unit unit-build fuzz fuzz-build  install clean FORCE
+.PHONY: all unit unit-build fuzz fuzz-build check-layers lint  install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
