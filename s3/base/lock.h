@@ -1,6 +1,7 @@
 /*
- * s3/base/lock.h: ranked mutexes. A thread takes locks only in rising rank (debug builds assert it), never holds one
- * over the network or a reply to the kernel. Condition variables use the monotonic clock.
+ * s3/base/lock.h: ranked mutexes. A thread takes locks only in rising rank (asserted unless NDEBUG), never holds one
+ * over the network or a reply to the kernel. Two of one rank (two directories of a rename) are taken by rising address.
+ * Condition variables use the monotonic clock.
  * Annotations are clang's -Wthread-safety; gcc sees nothing.
  */
 #ifndef R2FS_S3_BASE_LOCK_H
@@ -31,6 +32,9 @@ struct CAPABILITY lock {
     pthread_t owner;  /* debug builds */
     bool held;
 };
+
+/* For a static lock, which then needs no lock_init. */
+#define LOCK_INIT(r) { .mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (r) }
 
 void lock_init(struct lock *lock, enum lock_rank rank);
 void lock_fini(struct lock *lock);
