@@ -24,7 +24,8 @@
 #define RELEASES(...) LOCK_ANNOTATION(release_capability(__VA_ARGS__))
 #define NO_LOCK_ANALYSIS LOCK_ANNOTATION(no_thread_safety_analysis)
 
-enum lock_rank { LOCK_NODE = 1, LOCK_FILE, LOCK_DB, LOCK_BLOCK, LOCK_PUSH, LOCK_HTTP, LOCK_LOG };
+/* LOCK_DB: the index and the tree (held for one transaction). LOCK_FILE: one inode's data and attributes, inside LOCK_DB or alone. */
+enum lock_rank { LOCK_NODE = 1, LOCK_DB, LOCK_FILE, LOCK_BLOCK, LOCK_PUSH, LOCK_HTTP, LOCK_LOG };
 
 struct CAPABILITY lock {
     pthread_mutex_t mutex;
