@@ -1,0 +1,34 @@
+/*
+ * cache/posix.h: a file's attributes as x-amz-meta-*: s3fs's encoding (mode decimal with type bits, uid, gid, mtime, ctime,
+ * atime as "sec.nnnnnnnnn"), read also in geesefs's, rclone's and FSx's. Sources: s3fs-fuse doc and metaheader.cpp,
+ * geesefs README, rclone docs "s3 metadata" and "--links", AWS FSx "posix metadata"; see the table in posix.c.
+ */
+#ifndef R2FS_CACHE_POSIX_H
+#define R2FS_CACHE_POSIX_H
+
+#include "cache/internal.h"
+
+struct posix_attr {
+    uint32_t mode, uid, gid;      /* mode with type bits */
+    uint64_t rdev;
+    int64_t mtime, ctime, atime;  /* ns */
+    bool target_is_body;          /* a symlink whose target is the object's body */
+    char *target;                 /* a symlink whose target is in the metadata; the caller's */
+    char nonce[40], link_id[40];  /* "" when not there */
+    unsigned carried;             /* CACHE_SET_ bits of what the object really carried */
+};
+/* What an object (or `dir/` object) says of its file, defaults from the mount's configuration. Never fails: nonsense is ignored. */
+void posix_decode(const struct cache *cache, const char *key, const struct s3_object *object, struct posix_attr *attr);
+/* The headers for a Put or Copy of this inode: content type by name, our metadata, and of *kept (the JSON of remote.headers, may be
+ * NULL) what another client set. Memory belongs to *headers' owner: posix_headers_fini. -E2BIG above S3_META_MAX. */
+struct posix_headers {
+    struct s3_headers s3;
+    void *arena;
+};
+int posix_encode(const struct cache *cache, const char *key, const struct inode *inode, const char *kept, const char *nonce,
+                 struct posix_headers *headers);
+void posix_headers_fini(struct posix_headers *headers);
+/* The JSON that remote.headers keeps of an object; NULL when there is nothing worth keeping. The caller's. */
+char *posix_keep(const struct s3_object *object);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * cache/tree.h: names. The operations of cache.h on directories are here, and the pieces of them that the merge of
+ * listings (remote.c) and conflicts (push_conflict.c) use inside their own transactions.
+ */
+#ifndef R2FS_CACHE_TREE_H
+#define R2FS_CACHE_TREE_H
+
+#include "cache/inode.h"
+#include "s3/base/buf.h"
+
+/* The dentry, or 0 when there is none. */
+uint64_t tree_child_tx(struct cache *cache, uint64_t parent, const char *name, size_t length);
+bool tree_has_children_tx(struct cache *cache, uint64_t parent);
+
+/* Adds, replaces (another inode under the name) or removes a name. The inode's link count, the parent's nlink and times, and
+ * directory.version follow. They write no todo and no remote row: that is the caller's. Kernel news: tell says whether
+ * cache_events.name is to be called after the commit (what a program did itself is not told). */
+void tree_add_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, struct inode *inode, bool tell);
+void tree_remove_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, bool tell);
+void tree_move_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, uint64_t new_parent,
+                  const char *new_name, size_t new_length, bool tell);
+
+/* Keys. The first key (of several, when hard links exist) or all keys of an inode, with the prefix; a directory's ends in '/'.
+ * -ESTALE: it has no name. each returns false to stop. */
+int tree_key_tx(struct cache *cache, uint64_t ino, struct buf *key);
+int tree_each_key_tx(struct cache *cache, uint64_t ino, bool (*each)(void *arg, const char *key, uint64_t parent, const char *name, size_t length), void *arg);
+/* The inode that a full key names by today's dentries; 0: none. A key that ends in '/' names a directory. */
+uint64_t tree_find_tx(struct cache *cache, const char *key);
+/* Makes the directories above a key where they are missing (implicit ones, known, default mode), returns the parent. */
+uint64_t tree_make_parents_tx(struct cache *cache, const char *key, bool tell, const char **last_name, size_t *last_length);
+
+#endif
