@@ -6,7 +6,7 @@
 #ifndef R2FS_CACHE_POSIX_H
 #define R2FS_CACHE_POSIX_H
 
-#include "cache/internal.h"
+#include "cache/inode.h"
 
 struct posix_attr {
     uint32_t mode, uid, gid;      /* mode with type bits */
