@@ -26,8 +26,9 @@ MAIN_r2fs  := $(wildcard tools/main.c tools/r2fs.c)
 LIB_tools  := $(filter-out $(MAIN_r2fs),$(wildcard tools/*.c))
 MAIN_r2sim := $(wildcard tools/r2sim/main.c tools/r2sim/r2sim.c)
 LIB_r2sim  := $(filter-out $(MAIN_r2sim),$(wildcard tools/r2sim/*.c))
-# Each test/unit/test_*.c is a program; what they share is a library.
+# Each test/unit/test_*.c is a program, and so is each test/server/*.c, which needs a server; what they share is a library.
 UNIT      := $(wildcard test/unit/test_*.c)
+SERVER    := $(wildcard test/server/*.c)
 LIB_test  := $(wildcard test/lib/*.c test/unit/lib*.c)
 FUZZ      := $(wildcard test/fuzz/*.c)
 MAN       := $(wildcard tools/*.[158])
@@ -67,10 +68,11 @@ LINK    = $(CC) -pthread -pie $(LINK_SAN) $(LDFLAGS) -Wl,--as-needed -Wl,-z,relr
 
 say       = $(if $(V),,@echo "$(1) $@";)
 obj       = $(patsubst %.c,$(B)/obj/%.o,$(1))
-ALL_SRC  := $(foreach l,s3 cache fs tools r2sim test,$(LIB_$(l))) $(MAIN_r2fs) $(MAIN_r2sim) $(UNIT)
+ALL_SRC  := $(foreach l,s3 cache fs tools r2sim test,$(LIB_$(l))) $(MAIN_r2fs) $(MAIN_r2sim) $(UNIT) $(SERVER)
 # In the order of the layers: calls go down only, and the linker would notice one that does not.
 LIBS     := $(foreach l,tools fs cache s3,$(B)/lib$(l).a)
 UNIT_BIN := $(patsubst %.c,$(B)/%,$(UNIT))
+SERVER_BIN := $(patsubst %.c,$(B)/%,$(SERVER))
 FUZZ_BIN := $(patsubst %.c,$(B)/%,$(FUZZ))
 
 all: $(if $(MAIN_r2fs),$(B)/r2fs) $(if $(MAIN_r2sim),$(B)/r2sim)
@@ -80,7 +82,7 @@ $(B)/r2fs: $(call obj,$(MAIN_r2fs)) $(LIBS)
 # The simulator shares no code with what it tests.
 $(B)/r2sim: $(call obj,$(MAIN_r2sim)) $(B)/libr2sim.a
 	$(call say,LD) $(LINK) -o $@ $^ $(SIM_LIBS)
-$(UNIT_BIN): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(LIBS) $(B)/libr2sim.a
+$(UNIT_BIN) $(SERVER_BIN): $(B)/%: $(B)/obj/%.o $(B)/libtest.a $(LIBS) $(B)/libr2sim.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(LINK) -o $@ $^ $(TEST_LIBS) $(PKG_LIBS) $(SIM_LIBS)
 $(FUZZ_BIN): $(B)/%: $(B)/obj/%.o $(LIBS)
@@ -103,10 +105,12 @@ $(B)/flags: FORCE
 	@mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(COMPILE))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(COMPILE))' >$@
 -include $(patsubst %.c,$(B)/obj/%.d,$(ALL_SRC) $(FUZZ))
 
-# Unit tests speak TAP (one cmocka group a program, since TAP has one plan). A test that hangs is ended, and counts as failed.
+# Unit tests speak TAP (one cmocka group a program, since TAP has one plan). test/tap ends one that hangs.
 unit-build: $(UNIT_BIN)
 unit: unit-build
-	$(if $(UNIT_BIN),CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 $(PROVEFLAGS) --exec 'timeout -k 5 120' $(UNIT_BIN),@echo "no unit tests")
+	$(if $(UNIT_BIN),CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 $(PROVEFLAGS) --exec test/tap $(UNIT_BIN),@echo "no unit tests")
+
+server-build: $(SERVER_BIN)
 
 fuzz:
 	$(MAKE) B=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-build
@@ -126,6 +130,6 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all unit unit-build fuzz fuzz-build check-layers lint  install clean FORCE
+.PHONY: all unit unit-build server-build fuzz fuzz-build check-layers lint  install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,0 +1,127 @@
+#!/bin/bash
+# The library of the mount tests. A test is a bash script that prints TAP:
+#
+#   . "$(dirname "$0")/../lib.sh"
+#   sim_start
+#   mount_r2fs --write-back 1s
+#   it "a new file is in the bucket two seconds after close" <<'END'
+#   echo hello >f; sleep 2
+#   [ "$(bucket get work/f)" = hello ]
+#   END
+#   done_testing
+#
+# The text of a test runs in a bash of its own, with -euo pipefail, in $MNT, with a time limit; the functions below are there.
+# Run one by hand with test/tap test/mount/basic.t (KEEP=1 keeps its files); all of them with scripts/check mount.
+# Environment: R2FS and R2SIM (the programs; those of make's build by default).
+set -u
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+: "${R2FS:=$TOP/build/r2fs}" "${R2SIM:=$TOP/build/r2sim}"
+. "$TOP/test/cleanup.sh"
+if [ -z "${TEST_DIR:-}" ]; then
+    TEST_DIR=$(mktemp -d "${TMPDIR:-/tmp}/r2fs-test.XXXXXX") || exit 2
+    trap 'cleanup "$TEST_DIR"; [ -n "${KEEP:-}" ] || rm -rf --one-file-system "$TEST_DIR"' EXIT
+    trap 'exit 130' INT TERM HUP
+fi
+# Nothing of the caller's configuration comes in.
+for name in $(compgen -e); do
+    case $name in S3_* | R2_* | AWS_* | RCLONE_* | XDG_* | SUDO_*) unset "$name";; esac
+done
+HOME=$TEST_DIR/home MNT=$TEST_DIR/mnt CACHE=$TEST_DIR/cache LOG=$TEST_DIR/r2fs.log
+S3_ACCESS_KEY=testkey S3_ACCESS_SECRET=testsecret S3_BUCKET=bucket
+PREFIX=work
+mkdir -p "$HOME" "$MNT" "$CACHE"
+umask 022
+export TOP R2FS R2SIM TEST_DIR HOME MNT CACHE LOG S3_ACCESS_KEY S3_ACCESS_SECRET S3_BUCKET PREFIX
+. "$TOP/test/sim.sh"
+
+# ---- TAP ----
+tests=0 failed=0
+
+# it TITLE [SECONDS]: runs stdin as a test. Titles are unique in a file: test/COVERAGE names tests by them.
+it() {
+    local title=$1 limit=${2:-30} code status
+    IFS= read -r -d '' code
+    tests=$((tests + 1))
+    (cd "$MNT" 2>/dev/null || cd "$TEST_DIR" || exit; timeout -k 2 "$limit" bash -euo pipefail -c 'trap '\''echo "in: $BASH_COMMAND"'\'' ERR; eval "$1"' "$title" "$code") >"$TEST_DIR/it" 2>&1 </dev/null
+    status=$?
+    if [ $status -eq 0 ]; then
+        echo "ok $tests - $title"
+    else
+        failed=$((failed + 1))
+        echo "not ok $tests - $title"
+        [ $status -ne 124 ] || echo "# ended after $limit s"
+        sed 's/^/# /' "$TEST_DIR/it" | tail -n 40
+    fi
+}
+skip() { # skip TITLE REASON: takes the place of a test that cannot run here
+    tests=$((tests + 1)); echo "ok $tests - $1 # SKIP $2"
+}
+bail() { # nothing of this file can run
+    echo "# $*"; [ ! -s "$LOG" ] || tail -n 20 "$LOG" | sed 's/^/# log: /'
+    echo "Bail out! $1"; exit 1
+}
+done_testing() {
+    echo "1..$tests"
+    [ $failed -eq 0 ] || { [ ! -s "$LOG" ] || { echo "# the daemon's log:"; tail -n 30 "$LOG" | sed 's/^/# /'; }; }
+    [ $failed -eq 0 ]; exit
+}
+
+# ---- time ----
+now_ms() { local t=$EPOCHREALTIME; echo $((${t/[.,]/} / 1000)); }
+# wait_until SECONDS COMMAND...: until COMMAND is true; false when it was not in time.
+wait_until() {
+    local deadline=$(($(now_ms) + $1 * 1000)); shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$(now_ms)" -lt $deadline ] || { echo "not in time: $*"; return 1; }
+        sleep 0.02
+    done
+}
+is() { [ "$1" = "$2" ] || { printf 'got:    %s\nwanted: %s\n' "$1" "$2"; return 1; }; }
+at_most() { [ "$1" -le "$2" ] || { echo "$1 is more than $2${3:+ ($3)}"; return 1; }; }
+# exits CODE COMMAND...: its output stays, its exit code must be CODE.
+exits() {
+    local wanted=$1 status=0; shift
+    "$@" || status=$?
+    [ $status -eq "$wanted" ] || { echo "exit code $status, not $wanted: $*"; return 1; }
+}
+
+# ---- the mount ----
+r2fs() { timeout -k 5 60 "$R2FS" "$@"; }
+# mount_r2fs [OPTION...]: $S3_BUCKET/$PREFIX at $MNT, with a private cache and log.
+mount_r2fs() { r2fs mount "$S3_BUCKET/$PREFIX" "$MNT" --cache-dir "$CACHE" --log-file "$LOG" "$@"; }
+umount_r2fs() { r2fs umount "$MNT"; }
+flush() { r2fs flush "$MNT"; }
+# remount [OPTION...]: with the same cache. remount_cold: with an empty one, as on another machine.
+remount() { umount_r2fs && mount_r2fs "$@"; }
+remount_cold() { umount_r2fs && rm -rf "$CACHE" && mkdir "$CACHE" && mount_r2fs "$@"; }
+is_mounted() { awk -v place="${1:-$MNT}" '$5 == place { found = 1 } END { exit !found }' /proc/self/mountinfo; }
+# The minor number of the mount's device: the connection below /sys/fs/fuse/connections.
+connection() { awk -v place="${1:-$MNT}" '$5 == place { sub(/.*:/, "", $3); n = $3 } END { print n }' /proc/self/mountinfo; }
+# The daemon's process id: the r2fs whose command line has this mount point.
+daemon_pid() {
+    local place=${1:-$MNT} pid
+    for pid in $(pgrep -x r2fs); do
+        ! tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "$place" || { echo "$pid"; return; }
+    done
+    return 1
+}
+status() { r2fs status "$MNT" --json | jq -r "${1:-.}"; }
+pending() { status .pending_files; }
+drop_kernel_caches() { sync; echo 3 >/proc/sys/vm/drop_caches; }
+
+# ---- counting ----
+# Requests that reached the bucket, by r2sim's count, and requests of the kernel to the daemon, by the daemon's.
+# count_requests COMMAND...: prints how many requests of each kind COMMAND cost.
+kernel_count() { status ".kernel.${1:-total} // 0"; }
+# kernel_requests [OPCODE] COMMAND...: how many requests the kernel sent while COMMAND ran (its output is dropped).
+kernel_requests() {
+    local opcode=$1 before after; shift
+    before=$(kernel_count "$opcode"); "$@" >/dev/null; after=$(kernel_count "$opcode")
+    echo $((after - before))
+}
+
+# ---- another client of the bucket ----
+bucket() { timeout -k 2 60 "$TOP/test/s3" "$@"; }
+
+for name in now_ms wait_until is at_most exits r2fs mount_r2fs umount_r2fs flush remount remount_cold is_mounted connection daemon_pid \
+    status pending drop_kernel_caches kernel_count kernel_requests bucket; do export -f "${name?}"; done
