@@ -38,7 +38,7 @@ struct membucket_config {
     int latency_ms;                 /* each call takes so long (interruptible by cancel and stop) */
     enum s3_outcome all;            /* not S3_OK: every call ends so without effect (S3_UNREACHABLE: offline) */
     enum s3_outcome mutations;      /* the same for mutating calls only (S3_DENIED: a read-only key; S3_QUOTA) */
-    enum s3_outcome only_list;      /* the same for listings only */
+    enum s3_outcome lists;          /* the same for listings only */
 };
 
 struct membucket *membucket_new(const struct membucket_config *config); /* NULL: as R2 */
