@@ -12,16 +12,23 @@
 /* Opens or makes SPOOL/index.db, checks identity and schema, migrates. -EUCLEAN: damaged, or of a newer r2fs; why says it. */
 int db_open(struct cache *cache, char *why, size_t why_size);
 void db_close(struct cache *cache); /* checkpoints, marks clean */
-bool db_was_clean(const struct cache *cache); /* the last owner closed it, in this boot */
+/* How the last owner left it: nothing to check; its process died (what it wrote is all there); the machine went down (block files may lack what
+ * rows promise). */
+enum db_left { DB_LEFT_CLEAN, DB_LEFT_KILLED, DB_LEFT_BY_REBOOT };
+enum db_left db_left(const struct cache *cache);
+int64_t db_epoch(const struct cache *cache); /* see content.epoch in schema.h */
 
-/* One transaction at a time in the process. begin blocks for the lock and never fails (BEGIN IMMEDIATE is deferred to the first
- * write); commit: 0, or -ENOSPC, -EIO: then it was rolled back. */
+/* One transaction at a time in the process. begin blocks for the lock and never fails (SQLite's BEGIN is deferred to the first
+ * query); commit: 0, or -ENOSPC, -EIO: then it was rolled back. One that changed no row costs no write and is not counted. */
 struct lock *db_lock(struct cache *cache);
 void db_begin(struct cache *cache);
 int db_commit(struct cache *cache);
 void db_rollback(struct cache *cache);
-/* Inside a transaction: fn(arg, committed) runs once, after the lock is dropped: how memory and threads follow the commit.
- * At most a few a transaction; allocation failure makes the commit fail. */
+/* Inside a transaction: fn(arg, committed) runs once when the outcome is known, still under LOCK_DB: how memory follows the rows, in the
+ * order of commits. It must not query. */
+void db_settle(struct cache *cache, void (*fn)(struct cache *cache, void *arg, bool committed), void *arg);
+/* Inside a transaction: fn(arg, committed) runs once, after the lock is dropped: how threads and the kernel hear of it.
+ * Allocation failure makes the commit fail; fn then still runs. */
 void db_after(struct cache *cache, void (*fn)(struct cache *cache, void *arg, bool committed), void *arg);
 /* An error inside a transaction makes its commit fail with it (first one wins). */
 void db_fail(struct cache *cache, int error);
@@ -38,7 +45,8 @@ void db_done(sqlite3_stmt *stmt); /* resets a statement whose rows were not read
 /* Runs to the end; returns the number of rows changed, or -errno (and the transaction will fail). */
 int db_run(struct cache *cache, const char *sql, const char *format, ...);
 
-/* Makes everything committed so far survive a power cut: one sync of the WAL, shared by all who wait. Not inside. */
+/* Makes everything committed so far survive a power cut: one sync of the WAL, shared by all who wait. Not inside. After a sync that failed: -EIO
+ * until the next start, since the kernel may have dropped what it could not write. */
 int db_sync(struct cache *cache);
 
 /* Numbers that are never given out twice, also after a crash: inodes, dentries, contents, sequence numbers. Inside. */

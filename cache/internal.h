@@ -3,6 +3,7 @@
  * on, and the rules between them.
  *
  * Modules, each the owner of its state:
+ *   io      every call that changes a file of the cache                spool   the folder, its identity and its owner
  *   db      the connection, transactions, syncs, checkpoints           inode   rows in memory, attributes, lifetime
  *   tree    dentries: the operations on names                          block   bytes: content rows, block files, ranges
  *   file    open files: read, write, flush, fsync                      evict   space
@@ -15,9 +16,10 @@
  * Locks (s3/base/lock.h). db_begin takes LOCK_DB, db_commit/db_rollback drop it: everything about names, attributes,
  * remote and todo rows changes only inside. Functions that end in _tx want to be called inside. inode->lock (LOCK_FILE)
  * guards the bytes of one inode and its attributes in memory; it may be taken inside a transaction, never the other way
- * round, and only one at a time (two in the order of ino). Nothing is held over a call of s3_ops, an event, or wake().
+ * round, and only one at a time (two by rising address). It is never held while a transaction commits nor over I/O on a block file, so that who
+ * holds LOCK_DB never waits for the disk behind it. Nothing is held over a call of s3_ops, an event, or wake().
  *
- * Memory follows the commit: an operation changes rows, commits, then changes the struct inode. When the commit fails
+ * Memory follows the commit: an operation changes rows, commits, and db_settle's functions then change the struct inode. When the commit fails
  * (disk full), memory is as it was and the caller gets the errno.
  */
 #ifndef R2FS_CACHE_INTERNAL_H
@@ -40,7 +42,8 @@ struct push;
 struct cache {
     struct cache_config config; /* strings copied; sizes and modes resolved */
     char *spool;                /* folder */
-    int spool_fd, blocks_fd;    /* O_PATH/O_DIRECTORY */
+    int spool_fd, blocks_fd;    /* folders, O_DIRECTORY */
+    int lock_fd;                /* holds the owner's lock */
     struct db *db;
     struct inode_table *inodes;
     struct evict *evict;

@@ -18,35 +18,36 @@ static const char schema_sql[] =
      * known 0: from a listing only; mode, owner and times are guesses that no program may see.
      * content: row of content, 0: none (directory, special file, or bytes not here at all and no base).
      * target: a symlink's. explicit: a directory whose mode, owner or times were set, so that it needs an object.
-     * dirty_ms: when it last went from clean to dirty, 0 clean. synced: fsynced since then. */
+     * hole: bytes of size that are known to be zeros and take no space. dirty_ms: when it last went from clean to dirty, 0 clean.
+     * synced: fsynced since then. A row is here only while a name (or a lookup of this run) leads to it. */
     "CREATE TABLE inode(ino INTEGER PRIMARY KEY, mode INT NOT NULL, uid INT NOT NULL, gid INT NOT NULL, rdev INT NOT NULL DEFAULT 0,"
-    " size INT NOT NULL, mtime INT NOT NULL, ctime INT NOT NULL, atime INT NOT NULL, nlink INT NOT NULL, content INT NOT NULL DEFAULT 0,"
+    " size INT NOT NULL, hole INT NOT NULL DEFAULT 0, mtime INT NOT NULL, ctime INT NOT NULL, atime INT NOT NULL, nlink INT NOT NULL, content INT NOT NULL DEFAULT 0,"
     " data_version INT NOT NULL DEFAULT 0, meta_version INT NOT NULL DEFAULT 0, known INT NOT NULL DEFAULT 1, explicit INT NOT NULL DEFAULT 0,"
     " target BLOB, xattr BLOB, link_id TEXT, dirty_ms INT NOT NULL DEFAULT 0, synced INT NOT NULL DEFAULT 0);"
 
     /* id is the readdir cookie: upwards from 1, never reused. */
-    "CREATE TABLE dentry(id INTEGER PRIMARY KEY, parent INT NOT NULL, name BLOB NOT NULL, ino INT NOT NULL);"
+    "CREATE TABLE dentry(parent INT NOT NULL, id INT NOT NULL, name BLOB NOT NULL, ino INT NOT NULL, PRIMARY KEY(parent, id)) WITHOUT ROWID;"
     "CREATE UNIQUE INDEX dentry_name ON dentry(parent, name);"
-    "CREATE INDEX dentry_order ON dentry(parent, id);"
     "CREATE INDEX dentry_ino ON dentry(ino);"
 
     /* What is known of a directory's listing. complete: every name of the bucket is a dentry. listed_ms: when the listing
-     * that says so was asked for. used_ms: when a program last looked. version: see cache_dir_version. */
+     * that says so was asked for. used_ms: when a program last looked. */
     "CREATE TABLE directory(ino INTEGER PRIMARY KEY, complete INT NOT NULL DEFAULT 0, listed_ms INT NOT NULL DEFAULT 0,"
-    " used_ms INT NOT NULL DEFAULT 0, version INT NOT NULL DEFAULT 0);"
+    " used_ms INT NOT NULL DEFAULT 0);"
 
     /* Bytes. A new id whenever all old bytes are given up (truncate to 0, a new remote version).
      * base_key, base_etag, base_size: the object that ranges which are not here can be read from; NULL: nothing is missing.
      * body: all bytes, when there are at most CONTENT_INLINE_MAX and none is missing; else NULL and block file id.
-     * disk: bytes that it takes on disk. used_ms: for eviction. */
+     * disk: bytes that it takes on disk or in body. used_ms: for eviction. epoch: setting "epoch" when it was last known to be
+     * whole; the setting grows when the machine went down without our knowing, and older contents are verified at first use. */
     "CREATE TABLE content(id INTEGER PRIMARY KEY, ino INT NOT NULL, size INT NOT NULL, base_key BLOB, base_etag TEXT, base_size INT NOT NULL DEFAULT 0,"
-    " body BLOB, disk INT NOT NULL DEFAULT 0, used_ms INT NOT NULL DEFAULT 0, verify INT NOT NULL DEFAULT 0);"
-    "CREATE INDEX content_used ON content(used_ms) WHERE body IS NULL;"
-    "CREATE INDEX content_ino ON content(ino);"
+    " body BLOB, disk INT NOT NULL DEFAULT 0, used_ms INT NOT NULL DEFAULT 0, epoch INT NOT NULL DEFAULT 0);"
+    "CREATE INDEX content_used ON content(used_ms) WHERE disk > 0;"
 
-    /* One row for each CHUNK of a block file: present and dirty ranges (cache/ranges.h, relative to the chunk) and a CRC32C
-     * for each BLOCK of the chunk that is wholly present, from the flush that committed it. */
-    "CREATE TABLE block(content INT NOT NULL, chunk INT NOT NULL, present BLOB NOT NULL, dirty BLOB NOT NULL, crc BLOB NOT NULL,"
+    /* One row for each CHUNK of a block file: present, hole (present, zeros, not in the file) and dirty ranges (cache/ranges.h, relative
+     * to the chunk), and for each BLOCK up to the last present one a CRC32C, little-endian, of its bytes that are present and no
+     * hole, from the flush that committed it; 0: not known. */
+    "CREATE TABLE block(content INT NOT NULL, chunk INT NOT NULL, present BLOB NOT NULL, hole BLOB NOT NULL, dirty BLOB NOT NULL, crc BLOB NOT NULL,"
     " PRIMARY KEY(content, chunk)) WITHOUT ROWID;"
 
     /* What the bucket holds under each key below the prefix (full key, prefix included), as far as we know.
