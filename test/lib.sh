@@ -51,7 +51,16 @@ it() {
         echo "not ok $tests - $title"
         [ $status -ne 124 ] || echo "# ended after $limit s"
         sed 's/^/# /' "$TEST_DIR/it" | tail -n 40
+        [ -z "${EACH_MOUNTS:-}" ] || clean_slate
     fi
+}
+# In a file whose tests mount for themselves (EACH_MOUNTS=1), one that failed must not fail the next.
+clean_slate() {
+    local pid
+    sim_clear >/dev/null 2>&1
+    ! is_mounted || timeout -k 2 10 "$R2FS" umount --drain-timeout 2s "$MNT" >/dev/null 2>&1 || umount -l "$MNT"
+    for pid in $(daemon_pids); do kill -9 "$pid"; done
+    rm -rf "$CACHE"; mkdir "$CACHE"
 }
 skip() { # skip TITLE REASON: takes the place of a test that cannot run here
     tests=$((tests + 1)); echo "ok $tests - $1 # SKIP $2"
@@ -76,6 +85,8 @@ wait_until() {
         sleep 0.02
     done
 }
+# not COMMAND...: succeeds when COMMAND fails. A plain `!` would not do: bash -e passes over what it inverts.
+not() { ! "$@"; }
 is() { [ "$1" = "$2" ] || { printf 'got:    %s\nwanted: %s\n' "$1" "$2"; return 1; }; }
 at_most() { [ "$1" -le "$2" ] || { echo "$1 is more than $2${3:+ ($3)}"; return 1; }; }
 # exits CODE COMMAND...: its output stays, its exit code must be CODE.
@@ -94,24 +105,22 @@ flush() { r2fs flush "$MNT"; }
 # remount [OPTION...]: with the same cache. remount_cold: with an empty one, as on another machine.
 remount() { umount_r2fs && mount_r2fs "$@"; }
 remount_cold() { umount_r2fs && rm -rf "$CACHE" && mkdir "$CACHE" && mount_r2fs "$@"; }
+# is_mounted [PLACE], daemon_pid [PLACE]: of $MNT when none is given.
 is_mounted() { awk -v place="${1:-$MNT}" '$5 == place { found = 1 } END { exit !found }' /proc/self/mountinfo; }
-# The minor number of the mount's device: the connection below /sys/fs/fuse/connections.
-connection() { awk -v place="${1:-$MNT}" '$5 == place { sub(/.*:/, "", $3); n = $3 } END { print n }' /proc/self/mountinfo; }
 # The daemon's process id: the r2fs whose command line has this mount point.
-daemon_pid() {
-    local place=${1:-$MNT} pid
+daemon_pids() {
+    local pid
     for pid in $(pgrep -x r2fs); do
-        ! tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "$place" || { echo "$pid"; return; }
+        ! tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "${1:-$MNT}" || echo "$pid"
     done
-    return 1
 }
+daemon_pid() { daemon_pids "$@" | head -n 1 | grep .; }
 status() { r2fs status "$MNT" --json | jq -r "${1:-.}"; }
 pending() { status .pending_files; }
 drop_kernel_caches() { sync; echo 3 >/proc/sys/vm/drop_caches; }
 
 # ---- counting ----
-# Requests that reached the bucket, by r2sim's count, and requests of the kernel to the daemon, by the daemon's.
-# count_requests COMMAND...: prints how many requests of each kind COMMAND cost.
+# Requests that reached the bucket are counted by r2sim (sim_count KIND), requests of the kernel by the daemon.
 kernel_count() { status ".kernel.${1:-total} // 0"; }
 # kernel_requests [OPCODE] COMMAND...: how many requests the kernel sent while COMMAND ran (its output is dropped).
 kernel_requests() {
@@ -123,5 +132,5 @@ kernel_requests() {
 # ---- another client of the bucket ----
 bucket() { timeout -k 2 60 "$TOP/test/s3" "$@"; }
 
-for name in now_ms wait_until is at_most exits r2fs mount_r2fs umount_r2fs flush remount remount_cold is_mounted connection daemon_pid \
+for name in now_ms wait_until not is at_most exits r2fs mount_r2fs umount_r2fs flush remount remount_cold is_mounted daemon_pid daemon_pids \
     status pending drop_kernel_caches kernel_count kernel_requests bucket; do export -f "${name?}"; done
