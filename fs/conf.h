@@ -65,6 +65,7 @@ struct conf {
     /* The cache. */
     char *cache_dir;         /* the directory that holds one folder a mount; absolute; need not exist */
     uint64_t cache_size;     /* bytes of block files and bodies; or CONF_UNLIMITED. Default: the smaller of 10 GiB and half of what is free */
+    bool cache_size_given;   /* else it was computed from what is free now, which what this cache holds already is not part of */
     uint64_t cache_min_free; /* bytes always left free. Default: the smaller of 1 GiB and 5 % of that file system */
 
     /* Write-back. */
@@ -88,6 +89,7 @@ struct conf {
     mode_t file_perms; /* 0666 */
     mode_t dir_perms;  /* 0777 */
     bool noexec, noatime, nodiratime; /* for the kernel */
+    bool allow_non_empty; /* mount over what is mounted there already */
     uid_t owner;       /* who may do everything on the control socket beside root: SUDO_UID when root has it, else the caller */
 
     /* The process. */
