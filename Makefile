@@ -35,7 +35,7 @@ MAN       := $(wildcard tools/*.[158])
 
 # Packages. -isystem, so that their headers are not held to our warnings.
 PACKAGES     := fuse3 libcurl libssl libcrypto libxml-2.0 sqlite3 jansson inih
-SIM_PACKAGES := libmicrohttpd libcrypto libxml-2.0 jansson
+SIM_PACKAGES := libmicrohttpd libcrypto libxml-2.0 jansson zlib
 ifeq ($(shell pkg-config --exists libsystemd && echo yes),yes)
 PACKAGES += libsystemd
 DEFINES  += -DHAVE_SYSTEMD
@@ -43,7 +43,8 @@ endif
 pc = $(shell pkg-config --print-errors $(1) $(2))
 PKG_CFLAGS := $(sort $(patsubst -I%,-isystem%,$(call pc,--cflags,$(PACKAGES) $(SIM_PACKAGES))))
 PKG_LIBS   := $(call pc,--libs,$(PACKAGES))
-SIM_LIBS   := $(call pc,--libs,$(SIM_PACKAGES))
+# libunistring has no pkg-config file.
+SIM_LIBS   := $(call pc,--libs,$(SIM_PACKAGES)) -lunistring
 TEST_LIBS   = $(call pc,--libs,cmocka)
 
 # _GNU_SOURCE here, so that no file defines it. Every include is written from the root of the tree.
