@@ -34,7 +34,9 @@ struct cache_file; /* an open file */
 /* Embedded in the caller's request. Set wake before each call; the rest is the cache's. */
 struct cache_wait {
     void (*wake)(struct cache_wait *wait, int error); /* runs on a cache thread without locks; must not block */
-    struct cache_wait *next, **link;
+    struct cache_wait *next, **link;   /* in its queue */
+    struct cache_wait *newer, **place; /* among all, oldest first */
+    int64_t since_ms;
     void *queue;
 };
 /* Takes the wait back (an interrupted program): true when wake() has not been and will not be called. */

@@ -14,7 +14,7 @@ struct wait_queue {
 };
 
 int waits_start(struct cache *cache);
-void waits_stop(struct cache *cache); /* wakes everyone with -ESHUTDOWN */
+void waits_stop(struct cache *cache); /* wakes everyone with -ESHUTDOWN; after the modules that add waits have stopped */
 void wait_add(struct cache *cache, struct wait_queue *queue, struct cache_wait *wait);
 /* Takes all waits off the queue and wakes them on the calling thread. No lock held. The queue may be freed afterwards. */
 void wait_wake(struct cache *cache, struct wait_queue *queue, int error);
@@ -28,7 +28,8 @@ struct wait_blocking {
     int error;
 };
 void wait_blocking_init(struct wait_blocking *w);
-int wait_blocking_run(struct cache *cache, struct wait_blocking *w, int timeout_ms); /* -ETIMEDOUT: taken back */
+/* -ETIMEDOUT: taken back; timeout_ms -1: as long as any wait may last. May be used again afterwards. */
+int wait_blocking_run(struct cache *cache, struct wait_blocking *w, int timeout_ms);
 void wait_blocking_fini(struct wait_blocking *w);
 
 #endif
