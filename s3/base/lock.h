@@ -17,7 +17,8 @@
 #define LOCK_ANNOTATION(x)
 #endif
 #define CAPABILITY LOCK_ANNOTATION(capability("mutex"))
-#define GUARDED_BY(x) LOCK_ANNOTATION(guarded_by(x))
+/* For readers only: in C, clang cannot name a member of the struct that is being declared. */
+#define GUARDED_BY(x)
 #define REQUIRES(...) LOCK_ANNOTATION(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) LOCK_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define ACQUIRES(...) LOCK_ANNOTATION(acquire_capability(__VA_ARGS__))

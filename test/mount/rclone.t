@@ -13,7 +13,7 @@ secret_access_key = $S3_ACCESS_SECRET
 endpoint = $S3_ENDPOINT_URL
 region = auto
 acl = private
-[crypted]
+[vault]
 type = crypt
 remote = r2:bucket
 [unset]
@@ -53,7 +53,7 @@ it "a flag that carries a secret is refused without printing it" <<'END'
 exits 1 rmount --s3-secret-access-key verysecret 2>"$TEST_DIR/err"; not grep verysecret "$TEST_DIR/err"; grep -q s3-secret-access-key "$TEST_DIR/err"
 END
 it "a remote of another type, or with an unset variable in it, is refused in one sentence" <<'END'
-exits 1 r2fs mount crypted:bucket/x "$MNT" --config "$TEST_DIR/rclone.conf" --cache-dir "$CACHE" 2>"$TEST_DIR/err"; is "$(wc -l <"$TEST_DIR/err")" 1; grep -q crypt "$TEST_DIR/err"
+exits 1 r2fs mount vault:bucket/x "$MNT" --config "$TEST_DIR/rclone.conf" --cache-dir "$CACHE" 2>"$TEST_DIR/err"; is "$(wc -l <"$TEST_DIR/err")" 1; grep -q crypt "$TEST_DIR/err"
 exits 1 r2fs mount unset:bucket/x "$MNT" --config "$TEST_DIR/rclone.conf" --cache-dir "$CACHE" 2>"$TEST_DIR/err"; is "$(wc -l <"$TEST_DIR/err")" 1; grep -qF '${' "$TEST_DIR/err"
 END
 it "a remote that is nowhere is refused and named" <<'END'
