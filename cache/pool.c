@@ -21,7 +21,7 @@ struct pool {
     void (*drop)(struct cache *cache, struct pool_job *job);
 };
 
-static void insert_locked(struct pool *pool, struct pool_job *job)
+static void insert_locked(struct pool *pool, struct pool_job *job) REQUIRES(pool->lock)
 {
     lock_assert_held(&pool->lock);
     struct pool_job *before = NULL, *after = pool->first;
@@ -40,7 +40,7 @@ static void insert_locked(struct pool *pool, struct pool_job *job)
     pool->queued++;
 }
 
-static void remove_locked(struct pool *pool, struct pool_job *job)
+static void remove_locked(struct pool *pool, struct pool_job *job) REQUIRES(pool->lock)
 {
     lock_assert_held(&pool->lock);
     if (job->prev)
@@ -54,7 +54,7 @@ static void remove_locked(struct pool *pool, struct pool_job *job)
 }
 
 /* Waits for a job; NULL: this thread is to end. The last thread stays, so that a job never waits for a thread that can't be made. */
-static struct pool_job *next_locked(struct pool *pool)
+static struct pool_job *next_locked(struct pool *pool) REQUIRES(pool->lock)
 {
     lock_assert_held(&pool->lock);
     int64_t until = clock_mono_ms() + IDLE_MS;
@@ -90,7 +90,7 @@ static void *serve(void *arg)
     return NULL;
 }
 
-static int spawn_locked(struct pool *pool)
+static int spawn_locked(struct pool *pool) REQUIRES(pool->lock)
 {
     lock_assert_held(&pool->lock);
     pthread_attr_t attr;

@@ -22,7 +22,7 @@ struct waits {
     bool ended;
 };
 
-static void unlink_locked(struct waits *waits, struct cache_wait *wait)
+static void unlink_locked(struct waits *waits, struct cache_wait *wait) REQUIRES(waits->lock)
 {
     lock_assert_held(&waits->lock);
     *wait->link = wait->next;
@@ -37,7 +37,7 @@ static void unlink_locked(struct waits *waits, struct cache_wait *wait)
 }
 
 /* Takes off the waits that are due and chains them by next. */
-static struct cache_wait *due_locked(struct waits *waits, int64_t now)
+static struct cache_wait *due_locked(struct waits *waits, int64_t now) REQUIRES(waits->lock)
 {
     struct cache_wait *due = NULL, **tail = &due;
     while (waits->oldest && (waits->stopping || waits->oldest->since_ms + WAIT_MAX_MS <= now)) {
