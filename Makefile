@@ -41,7 +41,7 @@ PACKAGES += libsystemd
 DEFINES  += -DHAVE_SYSTEMD
 endif
 pc = $(shell pkg-config --print-errors $(1) $(2))
-PKG_CFLAGS := $(sort $(patsubst -I%,-isystem%,$(call pc,--cflags,$(PACKAGES) $(SIM_PACKAGES))))
+PKG_CFLAGS := $(sort $(patsubst -I%,-isystem%,$(subst -isystem ,-isystem,$(call pc,--cflags,$(PACKAGES) $(SIM_PACKAGES)))))
 PKG_LIBS   := $(call pc,--libs,$(PACKAGES))
 # libunistring has no pkg-config file.
 SIM_LIBS   := $(call pc,--libs,$(SIM_PACKAGES)) -lunistring

@@ -2,7 +2,7 @@
 # The library of the mount tests. A test is a bash script that prints TAP:
 #
 #   . "$(dirname "$0")/../lib.sh"
-#   sim_start
+#   start_bucket
 #   mount_r2fs --write-back 1s
 #   it "a new file is in the bucket two seconds after close" <<'END'
 #   echo hello >f; sleep 2
@@ -10,7 +10,8 @@
 #   END
 #   done_testing
 #
-# The text of a test runs in a bash of its own, with -euo pipefail, in $MNT, with a time limit; the functions below are there.
+# The text of a test runs in a bash of its own, with -euo pipefail, in $MNT, with a time limit; the functions below, and those of
+# the test's file, are there.
 # Run one by hand with test/tap test/mount/basic.t (KEEP=1 keeps its files); all of them with scripts/check mount.
 # Environment: R2FS and R2SIM (the programs; those of make's build by default).
 set -u
@@ -19,7 +20,7 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$TOP/test/cleanup.sh"
 if [ -z "${TEST_DIR:-}" ]; then
     TEST_DIR=$(mktemp -d "${TMPDIR:-/tmp}/r2fs-test.XXXXXX") || exit 2
-    trap 'cleanup "$TEST_DIR"; [ -n "${KEEP:-}" ] || rm -rf --one-file-system "$TEST_DIR"' EXIT
+    trap 'sim_stop; cleanup "$TEST_DIR"; [ -n "${KEEP:-}" ] || rm -rf --one-file-system "$TEST_DIR"' EXIT
     trap 'exit 130' INT TERM HUP
 fi
 # Nothing of the caller's configuration comes in.
@@ -27,21 +28,27 @@ for name in $(compgen -e); do
     case $name in S3_* | R2_* | AWS_* | RCLONE_* | XDG_* | SUDO_*) unset "$name";; esac
 done
 HOME=$TEST_DIR/home MNT=$TEST_DIR/mnt CACHE=$TEST_DIR/cache LOG=$TEST_DIR/r2fs.log
-S3_ACCESS_KEY=testkey S3_ACCESS_SECRET=testsecret S3_BUCKET=bucket
-PREFIX=work
+PREFIX=work TMPDIR=$TEST_DIR
 mkdir -p "$HOME" "$MNT" "$CACHE"
 umask 022
-export TOP R2FS R2SIM TEST_DIR HOME MNT CACHE LOG S3_ACCESS_KEY S3_ACCESS_SECRET S3_BUCKET PREFIX
+export TOP R2FS R2SIM TEST_DIR TMPDIR HOME MNT CACHE LOG PREFIX
 . "$TOP/test/sim.sh"
+# start_bucket [OPTION...]: r2sim, with its address and keys in the environment.
+start_bucket() {
+    sim_start "$@" || bail "r2sim did not start"
+    sim_env
+    export S3_BUCKET=$SIM_BUCKET SIM_URL SIM_CONTROL SIM_BUCKET SIM_ACCESS_KEY SIM_SECRET_KEY SIM_PID
+}
 
 # ---- TAP ----
 tests=0 failed=0
 
 # it TITLE [SECONDS]: runs stdin as a test. Titles are unique in a file: test/COVERAGE names tests by them.
 it() {
-    local title=$1 limit=${2:-30} code status
+    local title=$1 limit=${2:-30} code status name
     IFS= read -r -d '' code
     tests=$((tests + 1))
+    for name in $(compgen -A function); do export -f "${name?}"; done
     (cd "$MNT" 2>/dev/null || cd "$TEST_DIR" || exit; timeout -k 2 "$limit" bash -euo pipefail -c 'trap '\''echo "in: $BASH_COMMAND"'\'' ERR; eval "$1"' "$title" "$code") >"$TEST_DIR/it" 2>&1 </dev/null
     status=$?
     if [ $status -eq 0 ]; then
@@ -57,7 +64,7 @@ it() {
 # In a file whose tests mount for themselves (EACH_MOUNTS=1), one that failed must not fail the next.
 clean_slate() {
     local pid
-    sim_clear >/dev/null 2>&1
+    sim_faults_clear; sim_config frozen=false denied=false bucket_gone=false cut=false delay_ms=0 clock_skew_s=0
     ! is_mounted || timeout -k 2 10 "$R2FS" umount --drain-timeout 2s "$MNT" >/dev/null 2>&1 || umount -l "$MNT"
     for pid in $(daemon_pids); do kill -9 "$pid"; done
     rm -rf "$CACHE"; mkdir "$CACHE"
@@ -120,7 +127,8 @@ pending() { status .pending_files; }
 drop_kernel_caches() { sync; echo 3 >/proc/sys/vm/drop_caches; }
 
 # ---- counting ----
-# Requests that reached the bucket are counted by r2sim (sim_count KIND), requests of the kernel by the daemon.
+# Requests that reached the bucket are counted by r2sim (sim_counts KIND), requests of the kernel by the daemon.
+sim_total() { sim_call GET counts | jq '[.kinds[]] | add'; }
 kernel_count() { status ".kernel.${1:-total} // 0"; }
 # kernel_requests [OPCODE] COMMAND...: how many requests the kernel sent while COMMAND ran (its output is dropped).
 kernel_requests() {
@@ -131,6 +139,3 @@ kernel_requests() {
 
 # ---- another client of the bucket ----
 bucket() { timeout -k 2 60 "$TOP/test/s3" "$@"; }
-
-for name in now_ms wait_until not is at_most exits r2fs mount_r2fs umount_r2fs flush remount remount_cold is_mounted daemon_pid daemon_pids \
-    status pending drop_kernel_caches kernel_count kernel_requests bucket; do export -f "${name?}"; done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Each operation of the file system, one at a time. Runs under the emulated kernel too, so it starts few programs.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 mount_r2fs --write-back 200ms || bail "no mount"
 
 it "a mount is a directory that is empty when the prefix is" <<'END'

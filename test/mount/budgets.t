@@ -2,7 +2,7 @@
 # What programs cost in requests of the kernel to the daemon, and in requests to the bucket. Numbers are those of the design;
 # they hold on every kernel. Runs under the emulated kernel too.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 mount_r2fs --write-back 10m --poll-interval 1h || bail "no mount"
 
 # cost LIMIT [OPCODE] -- COMMAND...: at most LIMIT requests while COMMAND runs.
@@ -12,7 +12,6 @@ cost() {
     shift
     at_most "$(kernel_requests "$opcode" "$@")" "$limit" "$opcode: $*"
 }
-export -f cost
 # Forgets and releases are sent when the kernel likes; they are counted apart.
 
 it "create, write and close cost 6 requests" <<'END'
@@ -52,11 +51,11 @@ drop_kernel_caches; ls . >/dev/null
 cost 12 readdirplus -- find big -ls
 END
 it "cached data and metadata cost no request to the bucket" <<'END'
-before=$(sim_count total); find . -ls >/dev/null; cat cached written big/1 >/dev/null; not [ -e missing ]; not [ -e missing ]; is "$(sim_count total)" "$before"
+before=$(sim_total); find . -ls >/dev/null; cat cached written big/1 >/dev/null; not [ -e missing ]; not [ -e missing ]; is "$(sim_total)" "$before"
 END
 it "a file costs one request to the bucket, whatever was done to it before it was sent" <<'END'
-flush; puts=$(sim_count put) all=$(sim_count total)
+flush; puts=$(sim_counts Put) all=$(sim_total)
 for i in 1 2 3 4 5; do echo $i >>often; done; chmod 600 often; touch often; mv often often2
-flush; is "$(($(sim_count put) - puts))" 1
+flush; is "$(($(sim_counts Put) - puts))" 1
 END
 done_testing

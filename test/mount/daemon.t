@@ -1,7 +1,7 @@
 #!/bin/bash
 # The process behind a mount.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 PREFIX=threads/T; export PREFIX
 
 it "mount returns 0 once the mount is usable, in under 100 ms on loopback" <<'END'
@@ -46,8 +46,8 @@ it "SIGHUP starts every pending upload within 100 ms, and expires listings" <<'E
 cd /; umount_r2fs; mount_r2fs --write-back 60s --poll-interval 1h; cd "$MNT"
 for i in 1 2 3; do echo $i >hup$i; done; ls >/dev/null
 echo other | bucket put "$PREFIX/foreign"; not [ -e foreign ]
-puts=$(sim_count put); start=$(now_ms); kill -HUP "$(daemon_pid)"
-started() { [ "$(sim_count put)" -gt "$puts" ]; }
+puts=$(sim_counts Put); start=$(now_ms); kill -HUP "$(daemon_pid)"
+started() { [ "$(sim_counts Put)" -gt "$puts" ]; }
 wait_until 2 started; took=$(($(now_ms) - start)); [ -n "${SLOW:-}" ] || at_most $took 200 "ms, a look at the count included"
 wait_until 2 test -e foreign
 all() { [ "$(pending)" = 0 ]; }
@@ -72,12 +72,12 @@ cd /; mount_r2fs --foreground 2>"$TEST_DIR/err" & f=$!
 wait_until 5 is_mounted; echo f >"$MNT/fg"; umount_r2fs; wait $f; is "$(bucket get "$PREFIX/fg")" f
 END
 it "mounting takes under four round trips" <<'END'
-cd /; sim_set '{"delay_ms": 200}'; start=$(now_ms); mount_r2fs; took=$(($(now_ms) - start)); sim_set '{"delay_ms": 0}'
+cd /; sim_config delay_ms=200; start=$(now_ms); mount_r2fs; took=$(($(now_ms) - start)); sim_config delay_ms=0
 at_most $took 800 "ms at 200 ms a round trip"; umount_r2fs
 END
 it "mounting costs one listing, no HeadBucket and no probe" <<'END'
-cd /; rm -rf "$CACHE"; before=$(sim_count total) lists=$(sim_count list); mount_r2fs --poll-interval 0 --dir-cache-time 1h
-is "$(($(sim_count total) - before)) $(($(sim_count list) - lists))" "1 1"; umount_r2fs
+cd /; rm -rf "$CACHE"; before=$(sim_total) lists=$(sim_counts List); mount_r2fs --poll-interval 0 --dir-cache-time 1h
+is "$(($(sim_total) - before)) $(($(sim_counts List) - lists))" "1 1"; umount_r2fs
 END
 it "a daemon without --log-file logs to syslog, not to the terminal" <<'END'
 cd /; x=$(r2fs mount "$S3_BUCKET/$PREFIX" "$MNT" --cache-dir "$CACHE" -vv 2>&1); is "$x" ""; umount_r2fs

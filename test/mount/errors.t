@@ -1,7 +1,7 @@
 #!/bin/bash
 # What can be wrong with a mount, a flush or an umount: one sentence on stderr that names the thing, and the exit code of its kind.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 EACH_MOUNTS=1
 
 # says TEXT...: the command before left one line on stderr, with each TEXT in it.
@@ -18,7 +18,6 @@ fails() {
     ! is_mounted || { echo "mounted all the same"; return 1; }
     ! daemon_pid || { echo "a daemon is left"; return 1; }
 }
-export -f says fails
 
 it "a wrong key is 32 and named with the server's code" <<'END'
 S3_ACCESS_KEY=wrongkey fails 32; says InvalidAccessKeyId
@@ -30,14 +29,14 @@ it "a missing bucket is 32 and named" <<'END'
 S3_BUCKET=nosuchbucket fails 32; says NoSuchBucket nosuchbucket
 END
 it "a key that may not read is 32" <<'END'
-sim_set '{"denied": true}'; fails 32; sim_set '{"denied": false}'; says AccessDenied
+sim_config denied=true; fails 32; sim_config denied=false; says AccessDenied
 END
 it "an endpoint that refuses connections is 32 within ten seconds or so" <<'END'
 start=$(now_ms); S3_ENDPOINT_URL=http://127.0.0.1:9 fails 32; says 127.0.0.1:9
 at_most $(($(now_ms) - start)) 12000
 END
 it "an endpoint that never answers is 32 after ten seconds or so" <<'END'
-sim_set '{"frozen": true}'; start=$(now_ms); fails 32; took=$(($(now_ms) - start)); sim_set '{"frozen": false}'
+sim_config frozen=true; start=$(now_ms); fails 32; took=$(($(now_ms) - start)); sim_config frozen=false
 at_most $took 13000; says "${S3_ENDPOINT_URL#http://}"
 END
 it "a host that has no address is 32 and named" <<'END'
@@ -48,10 +47,10 @@ mount_r2fs; echo x >"$MNT/warm"; flush; umount_r2fs
 S3_ENDPOINT_URL=http://127.0.0.1:9 fails 32
 END
 it "a clock that is off by a day is no error: the server's is used" <<'END'
-sim_set '{"clock_skew_s": 86400}'; mount_r2fs; ls "$MNT" >/dev/null; echo x >"$MNT/skew"; flush; umount_r2fs; sim_set '{"clock_skew_s": 0}'
+sim_config clock_skew_s=86400; mount_r2fs; ls "$MNT" >/dev/null; echo x >"$MNT/skew"; flush; umount_r2fs; sim_config clock_skew_s=0
 END
 it "a clock that the server goes on refusing is 32 and says clock" <<'END'
-sim_fault '{"status": 403, "code": "RequestTimeTooSkewed", "times": 0}'; fails 32; sim_fault_clear; says clock RequestTimeTooSkewed
+sim_fault '{"answer": "status", "status": 403, "code": "RequestTimeTooSkewed"}' >/dev/null; fails 32; sim_faults_clear; says clock RequestTimeTooSkewed
 END
 it "a missing mount point is 32 and named" <<'END'
 exits 32 r2fs mount "$S3_BUCKET/$PREFIX" "$TEST_DIR/nowhere" --cache-dir "$CACHE" 2>"$TEST_DIR/err"; says "$TEST_DIR/nowhere"
@@ -114,33 +113,33 @@ S3_ACCESS_SECRET=wrong exits 32 r2fs ls "$S3_BUCKET/$PREFIX" 2>"$TEST_DIR/err"
 is "$(r2fs ls "$S3_BUCKET/nothing/here")" ""
 END
 it "flush that runs out of time is 3 and names what is left" <<'END'
-mount_r2fs --write-back 1h; echo x >"$MNT/left"; sim_set '{"frozen": true}'
-exits 3 r2fs flush "$MNT" --timeout 1s 2>"$TEST_DIR/err"; sim_set '{"frozen": false}'; grep -q left "$TEST_DIR/err"
+mount_r2fs --write-back 1h; echo x >"$MNT/left"; sim_config frozen=true
+exits 3 r2fs flush "$MNT" --timeout 1s 2>"$TEST_DIR/err"; sim_config frozen=false; grep -q left "$TEST_DIR/err"
 flush; umount_r2fs
 END
 it "umount that cannot drain is 3, names what is left and where, and has unmounted" <<'END'
-mount_r2fs --write-back 1h; echo x >"$MNT/kept"; sim_set '{"frozen": true}'
-exits 3 r2fs umount "$MNT" --drain-timeout 1s 2>"$TEST_DIR/err"; sim_set '{"frozen": false}'
+mount_r2fs --write-back 1h; echo x >"$MNT/kept"; sim_config frozen=true
+exits 3 r2fs umount "$MNT" --drain-timeout 1s 2>"$TEST_DIR/err"; sim_config frozen=false
 grep -q kept "$TEST_DIR/err"; grep -qF "$CACHE" "$TEST_DIR/err"; not is_mounted
 mount_r2fs; wait_until 5 bucket head "$PREFIX/kept"; umount_r2fs
 END
 it "SIGTERM to a daemon that cannot drain ends it with 3" <<'END'
 mount_r2fs --write-back 1h --drain-timeout 1s --foreground 2>"$TEST_DIR/err" & r=$!
-wait_until 5 is_mounted; echo x >"$MNT/term"; sim_set '{"frozen": true}'
-kill -TERM "$(daemon_pid)"; status=0; wait $r || status=$?; sim_set '{"frozen": false}'
+wait_until 5 is_mounted; echo x >"$MNT/term"; sim_config frozen=true
+kill -TERM "$(daemon_pid)"; status=0; wait $r || status=$?; sim_config frozen=false
 is $status 3; mount_r2fs; wait_until 5 bucket head "$PREFIX/term"; umount_r2fs
 END
 it "an interrupted flush is 8" <<'END'
-mount_r2fs --write-back 1h; echo x >"$MNT/int"; sim_set '{"frozen": true}'
+mount_r2fs --write-back 1h; echo x >"$MNT/int"; sim_config frozen=true
 "$R2FS" flush "$MNT" 2>"$TEST_DIR/err" & f=$!
-sleep 0.5; kill -INT $f; status=0; wait $f || status=$?; sim_set '{"frozen": false}'
+sleep 0.5; kill -INT $f; status=0; wait $f || status=$?; sim_config frozen=false
 is $status 8; flush; umount_r2fs
 END
 it "a permanent refusal turns new writes into EROFS and heals by itself" 40 <<'END'
-mount_r2fs; sim_set '{"denied": true}'; echo x >"$MNT/refused"
+mount_r2fs; sim_config denied=true; echo x >"$MNT/refused"
 readonly_now() { not eval 'echo y >"$MNT/after"' 2>"$TEST_DIR/err" && grep -q 'Read-only' "$TEST_DIR/err"; }
 wait_until 5 readonly_now
-[ -n "$(status .last_error)" ]; sim_set '{"denied": false}'
+[ -n "$(status .last_error)" ]; sim_config denied=false
 writable_again() { (echo y >"$MNT/after") 2>/dev/null; }
 wait_until 20 writable_again; flush; is "$(bucket get "$PREFIX/refused")" x; umount_r2fs
 END

@@ -1,10 +1,9 @@
 #!/bin/bash
 # Objects that other tools made: who owns them, what they mean, and that they keep what r2fs does not know.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 EACH_MOUNTS=1
-put() { bucket put "$@"; }; export -f put
-
+put() { bucket put "$@"; }; 
 echo plain | bucket put "$PREFIX/plain"
 it "an object without metadata has mode 644, a directory 755, and belongs to whoever mounts" <<'END'
 echo 1 | put "$PREFIX/dir/file"; mount_r2fs
@@ -25,7 +24,7 @@ END
 it "chown -R to the owner that stands already sends no mutating request, over 1,000 foreign objects" 60 <<'END'
 mkdir -p "$TEST_DIR/many"; for i in $(seq 1000); do echo >"$TEST_DIR/many/$i"; done; put-tree() { bucket put-tree "$@"; }
 put-tree "$TEST_DIR/many" "$PREFIX/many/"; rm -rf "$CACHE"; mount_r2fs --uid 1000 --gid 1000
-before=$(sim_count mutations); chown -R 1000:1000 "$MNT/many"; flush; is "$(sim_count mutations)" "$before"; umount_r2fs
+before=$(sim_mutations); chown -R 1000:1000 "$MNT/many"; flush; is "$(sim_mutations)" "$before"; umount_r2fs
 END
 it "a metadata-only change keeps another client's headers and metadata" <<'END'
 echo '{}' | put "$PREFIX/headers.json" -H 'Content-Type: application/vnd.test+json' -H 'Cache-Control: max-age=60' -H 'Content-Disposition: attachment' -H 'x-amz-meta-theirs: kept'
@@ -70,10 +69,10 @@ both() { [ "$(cat "$MNT"/conflict "$MNT"/conflict.conflict-* | sort | tr '\n' ' 
 wait_until 5 both; is "$(bucket get "$PREFIX/conflict")" theirs; umount_r2fs
 END
 it "--read-only refuses writes with EROFS, and asks for nothing but List, Get and Head" <<'END'
-rm -rf "$CACHE"; before=$(sim_count mutations); mount_r2fs --read-only; cd "$MNT"
+rm -rf "$CACHE"; before=$(sim_mutations); mount_r2fs --read-only; cd "$MNT"
 is "$(<plain)" plain
 for try in ': >new' 'echo x >plain' 'mkdir d' 'rm plain' 'mv plain q' 'chmod 600 plain' 'ln -s a b' 'truncate -s 0 plain'; do not eval "$try" 2>"$TEST_DIR/err"; grep -q 'Read-only' "$TEST_DIR/err" || { echo "$try"; false; }; done
-cd /; is "$(status .mode)" ro; umount_r2fs; is "$(sim_count mutations)" "$before"
+cd /; is "$(status .mode)" ro; umount_r2fs; is "$(sim_mutations)" "$before"
 END
 it "r2fs ls lists as rclone ls does: sizes and paths relative to the argument" <<'END'
 printf 12345 | put "$PREFIX/ls/five"; printf 1 | put "$PREFIX/ls/sub/one"

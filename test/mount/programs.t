@@ -1,7 +1,7 @@
 #!/bin/bash
 # Programs at work on the mount.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 mount_r2fs || bail "no mount"
 export GIT_CONFIG_GLOBAL=$TEST_DIR/gitconfig GIT_CONFIG_NOSYSTEM=1
 printf '[user]\nname = t\nemail = t@example.org\n[safe]\ndirectory = *\n' >"$GIT_CONFIG_GLOBAL"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # rclone's command lines, with an rclone.conf, as scripts have them.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 EACH_MOUNTS=1
 PREFIX=threads/T; export PREFIX
 cat >"$TEST_DIR/rclone.conf" <<END
@@ -25,7 +25,6 @@ unset S3_ACCESS_KEY S3_ACCESS_SECRET
 # Helpers that speak to the bucket need them again.
 sees() { S3_ENDPOINT_URL=$SIM_URL S3_ACCESS_KEY=$KEY_ID S3_ACCESS_SECRET=$SECRET bucket "$@"; }
 rmount() { r2fs mount "r2:$S3_BUCKET/$PREFIX" "$MNT" --config "$TEST_DIR/rclone.conf" --cache-dir "$CACHE" --log-file "$LOG" "$@"; }
-export SIM_URL; export -f sees rmount
 
 it "a remote of rclone.conf is mounted, and mount shows it as typed" <<'END'
 rmount --daemon --vfs-cache-mode full --vfs-write-back 1s; mount | grep -F "r2:$S3_BUCKET/$PREFIX on $MNT type fuse.r2fs"

@@ -1,14 +1,13 @@
 #!/bin/bash
 # A tree of 1,500 files, after a remount with an empty cache and through the eyes of other S3 clients.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 mount_r2fs || bail "no mount"
 "$TOP/test/tree" "$TEST_DIR/tree" 1500
 tar -C "$TEST_DIR" -cf "$TEST_DIR/tree.tar" tree
 
 # Directory sizes and link counts are the file system's own; times of symlinks are not kept by tar -x everywhere.
 manifest() { (cd "$1" && find . -type l -printf '%P l %m %l %U %G\n' -o -printf '%P %y %m %U %G %T@ ' \( -type d -printf '\n' -o -printf '%s\n' \)) | sort; }
-export -f manifest
 
 it "a tree of 1,500 files unpacks" 60 <<'END'
 tar -xf "$TEST_DIR/tree.tar"
@@ -26,9 +25,9 @@ it "contents survive it too" 60 <<'END'
 diff -r --no-dereference "$TEST_DIR/tree" tree
 END
 it "the same tree is there after a remount with the same cache, without another look at each file" 60 <<'END'
-cd /; umount_r2fs; heads=$(sim_count head) gets=$(sim_count get); mount_r2fs; cd "$MNT"
+cd /; umount_r2fs; heads=$(sim_counts Head) gets=$(sim_counts Get); mount_r2fs; cd "$MNT"
 manifest tree >"$TEST_DIR/got"; diff "$TEST_DIR/wanted" "$TEST_DIR/got"
-is "$(sim_count head) $(sim_count get)" "$heads $gets"
+is "$(sim_counts Head) $(sim_counts Get)" "$heads $gets"
 END
 it "another S3 client finds plain keys: a file each, no other name" 60 <<'END'
 (cd "$TEST_DIR/tree" && find . \( -type f -o -type l \) -printf 'tree/%P\n' -o -type d -empty -printf 'tree/%P/\n') | LC_ALL=C sort >"$TEST_DIR/wanted.keys"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The ways in which a mount ends.
 . "$(dirname "$0")/../lib.sh"
-sim_start
+start_bucket
 EACH_MOUNTS=1
 
 it "umount sends what is pending first, and exits 0" <<'END'
@@ -20,8 +20,8 @@ mount_r2fs --write-back 1h; echo z >"$MNT/fusermount"; pid=$(daemon_pid); fuserm
 wait_until 10 test ! -e /proc/$pid; is "$(bucket get "$PREFIX/fusermount")" z
 END
 it "a new mount takes over a cache whose daemon is still draining" 40 <<'END'
-mount_r2fs --write-back 1h; echo w >"$MNT/takeover"; sim_set '{"frozen": true}'; umount "$MNT"
-sleep 0.5; sim_set '{"frozen": false}'; mount_r2fs; is "$(cat "$MNT/takeover")" w
+mount_r2fs --write-back 1h; echo w >"$MNT/takeover"; sim_config frozen=true; umount "$MNT"
+sleep 0.5; sim_config frozen=false; mount_r2fs; is "$(cat "$MNT/takeover")" w
 wait_until 5 bucket head "$PREFIX/takeover"; umount_r2fs
 END
 it "flush of a subdirectory sends what is under it, and leaves the rest pending" <<'END'
@@ -36,14 +36,14 @@ mount_r2fs --write-back 1h; echo killed >"$MNT/killed"; pid=$(daemon_pid); kill 
 umount -l "$MNT"; mount_r2fs; is "$(cat "$MNT/killed")" killed; wait_until 5 bucket head "$PREFIX/killed"; umount_r2fs
 END
 it "a hung bucket never hangs umount for longer than its drain time" 40 <<'END'
-mount_r2fs --write-back 1h; echo h >"$MNT/hung"; sim_set '{"frozen": true}'; start=$(now_ms)
-exits 3 r2fs umount --drain-timeout 2s "$MNT" 2>/dev/null; at_most $(($(now_ms) - start)) 8000; sim_set '{"frozen": false}'
+mount_r2fs --write-back 1h; echo h >"$MNT/hung"; sim_config frozen=true; start=$(now_ms)
+exits 3 r2fs umount --drain-timeout 2s "$MNT" 2>/dev/null; at_most $(($(now_ms) - start)) 8000; sim_config frozen=false
 mount_r2fs; flush; umount_r2fs
 END
 it "an interrupted program is answered within 100 ms while the bucket hangs" 40 <<'END'
-echo cold | bucket put "$PREFIX/cold"; mount_r2fs; ls "$MNT" >/dev/null; sim_set '{"frozen": true}'
+echo cold | bucket put "$PREFIX/cold"; mount_r2fs; ls "$MNT" >/dev/null; sim_config frozen=true
 cat "$MNT/cold" >/dev/null 2>&1 & c=$!
-sleep 1; start=$(now_ms); kill -INT $c 2>/dev/null; kill -TERM $c; wait $c 2>/dev/null || true; took=$(($(now_ms) - start)); sim_set '{"frozen": false}'
+sleep 1; start=$(now_ms); kill -INT $c 2>/dev/null; kill -TERM $c; wait $c 2>/dev/null || true; took=$(($(now_ms) - start)); sim_config frozen=false
 at_most $took 150 "ms"; is "$(cat "$MNT/cold")" cold; umount_r2fs
 END
 done_testing

@@ -1,7 +1,7 @@
 #!/bin/bash
 # When the bucket sees what a program wrote, and a program what others put in the bucket.
 . "$(dirname "$0")/../lib.sh"
-sim_start --delay-ms 20
+start_bucket --delay-ms 20
 mount_r2fs --poll-interval 1s || bail "no mount"
 
 it "a closed file is in the bucket two seconds later, 50 times of 50, at 20 ms of round trip" 60 <<'END'
@@ -15,11 +15,11 @@ echo quiet >quiet; sleep 0.8; not bucket head "$PREFIX/quiet" 2>/dev/null
 wait_until 2 bucket head "$PREFIX/quiet"
 END
 it "what lives less than a second never reaches the bucket" <<'END'
-before=$(sim_count put)
+before=$(sim_counts Put)
 for i in $(seq 20); do echo x >temp.$i; mv temp.$i kept; done
 echo y >brief; rm brief
 flush
-at_most "$(($(sim_count put) - before))" 1
+at_most "$(($(sim_counts Put) - before))" 1
 END
 it "a file that another client puts appears within the poll interval" <<'END'
 not [ -e foreign ]; echo new | bucket put "$PREFIX/foreign"
