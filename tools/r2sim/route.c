@@ -219,6 +219,14 @@ void route_execute(struct exchange *ex) {
 	    [KIND_PUT] = op_object_put,
 	    [KIND_DELETE] = op_delete_one,
 	    [KIND_DELETE_OBJECTS] = op_delete_many,
+	    [KIND_COPY] = op_copy,
+	    [KIND_CREATE_MULTIPART] = op_multipart_create,
+	    [KIND_UPLOAD_PART] = op_multipart_part,
+	    [KIND_UPLOAD_PART_COPY] = op_multipart_part_copy,
+	    [KIND_COMPLETE] = op_complete,
+	    [KIND_ABORT] = op_multipart_abort,
+	    [KIND_LIST_UPLOADS] = op_uploads_list,
+	    [KIND_LIST_PARTS] = op_uploads_parts,
 	    [KIND_HEAD_BUCKET] = op_bucket_head,
 	    [KIND_LIST_BUCKETS] = op_bucket_list,
 	    [KIND_CREATE_BUCKET] = op_bucket_create,
@@ -227,8 +235,6 @@ void route_execute(struct exchange *ex) {
 	};
 	if (ex->set.bucket_gone && ex->bucket)
 		reply_error(ex, "NoSuchBucket");
-	else if (operations[ex->kind])
-		operations[ex->kind](ex);
 	else
-		reply_error(ex, "NotImplemented");
+		operations[ex->kind](ex);
 }
