@@ -30,8 +30,8 @@ static const char *prefix_fault(const char *text)
         if (length == 5 && !strncmp(text, ".r2fs", 5))
             return "a segment .r2fs is r2fs's own and can't be mounted";
         text += length;
-        if (*text == '/')
-            text++;
+        if (*text == '/' && !*++text)
+            return "its prefix has an empty segment (//)";
     }
     return NULL;
 }
@@ -72,7 +72,7 @@ int conf_source_parse(struct conf *conf, struct conf_error *error)
     if (!conf->bucket || !conf->prefix)
         goto memory;
     size_t length = strlen(conf->prefix);
-    if (length > 0 && conf->prefix[length - 1] == '/')
+    if (length > 1 && conf->prefix[length - 1] == '/')
         conf->prefix[length - 1] = '\0';
     fault = prefix_fault(conf->prefix);
     return fault ? bad(error, source, fault) : 0;
