@@ -10,7 +10,7 @@
  *
  * What. One JSON object a line (UTF-8, at most CTL_LINE_MAX bytes with the newline; bytes of paths that are no UTF-8 are
  * sent as U+FFFD). A client sends a request and reads lines until one has "done": true; then it may send the next.
- *   request    {"op": "flush", "path": "/mnt/x/a", "timeout_ms": 5000}
+ *   request    {"op": "flush", "path": "a/b", "timeout_ms": 5000}
  *   progress   {"pending_files": 3, "pending_bytes": 12345}                   none, or at most one a 200 ms
  *   answer     {"done": true, "exit": 0, …}   exit is a code of fs/explain.h; "error": one sentence where it is not 0
  *
@@ -19,12 +19,14 @@
  *            (both seconds ago, null where there is none), last_error (a sentence or null), cache_bytes, cache_limit (null: none), requests{kind: count},
  *            honours{put, copy, complete, delete: true, false or null}; and spool (where pending data is kept), pid, version,
  *            drain_timeout_ms (null: no limit). More keys may come.
- *   flush    Everything under path (default: the mount) that was acknowledged before is pushed at once; answers when it is in the
- *            bucket (exit 0), or after timeout_ms (absent: no limit) with exit 3. Answer: left_files, left_bytes,
- *            left [{"path", "bytes", "error"}] (the first CTL_LEFT_MAX), spool, conflicts ["path", …] since the mount began.
+ *   flush    Everything under path (relative to the root of the file system; absent or "": all of it) that was acknowledged
+ *            before is pushed at once; answers when it is in the bucket (exit 0), or after timeout_ms (absent: no limit) with
+ *            exit 3. Answer: left_files, left_bytes, left [{"path", "bytes", "error": a sentence or null}] (the first CTL_LEFT_MAX), spool,
+ *            conflicts ["path", …] since the mount began (the last CTL_LEFT_MAX).
  *   drain    Sent before the unmount, answered after it: the daemon notices that the mount has gone, pushes the rest for at
  *            most timeout_ms more (absent: its --drain-timeout), answers as flush does, and ends. A client that hangs up
- *            before the unmount has asked for nothing.
+ *            before the unmount has asked for nothing. ctl_stop is the last thing a daemon does, after it has let go
+ *            of its cache: who waits for the hang-up may mount again.
  *   expire   Forgets listings and starts every pending upload now, as SIGHUP does. Answers at once.
  *   reload   Reads credentials again. Answers at once.
  */
