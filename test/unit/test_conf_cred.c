@@ -19,7 +19,7 @@
 
 static struct conf conf;
 static struct conf_error error;
-static char home[64];
+static char home[64], message_output[32] = "STDOUT";
 
 /* A file in the test's home, with this mode; its path is static. */
 static const char *put_file(const char *name, mode_t mode, const char *text)
@@ -42,13 +42,14 @@ static const char *put_file(const char *name, mode_t mode, const char *text)
     return path;
 }
 
-/* An environment with nothing but HOME and these NAME=VALUE. */
+/* An environment with nothing but HOME and these NAME=VALUE, and how cmocka is to speak. */
 static void environment(const char *const variables[])
 {
     static char copies[16][256];
 
     clearenv();
     setenv("HOME", home, 1);
+    setenv("CMOCKA_MESSAGE_OUTPUT", message_output, 1);
     for (int i = 0; variables && variables[i]; i++) {
         strcpy(copies[i], variables[i]);
         putenv(copies[i]);
@@ -357,7 +358,11 @@ static void the_mount_point_is_absolute_and_resolved_above(void **state)
 
 static int set_up(void **state)
 {
+    const char *output = getenv("CMOCKA_MESSAGE_OUTPUT");
+
     (void)state;
+    if (output)
+        snprintf(message_output, sizeof message_output, "%s", output);
     strcpy(home, "/tmp/r2fs-conf.XXXXXX");
     return mkdtemp(home) ? 0 : -1;
 }
@@ -369,7 +374,6 @@ static int tear_down(void **state)
     (void)state;
     conf_fini(&conf);
     snprintf(command, sizeof command, "rm -rf '%s'", home);
-    clearenv();
     return system(command);
 }
 
