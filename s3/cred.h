@@ -15,7 +15,7 @@ struct cred_ref {
 
 struct cred_holder {
     struct lock lock;
-    struct cred_ref *current GUARDED_BY(lock);
+    struct cred_ref *current; /* under lock, as the counts in it */
 };
 
 int cred_init(struct cred_holder *holder, const struct s3_cred *cred); /* 0 or -ENOMEM; cred NULL: unsigned requests */
