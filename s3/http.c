@@ -232,7 +232,7 @@ static void finish_done(struct http *http)
         if (message->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-        bool starved = code != CURLE_OK && !transfer->response->sent && (transfer->no_descriptor || transfer_no_descriptors());
+        bool starved = code != CURLE_OK && !transfer->response->started && (transfer->no_descriptor || transfer_no_descriptors());
         if (!starved)
             transfer_finish(transfer, code);
         detach(http, transfer);

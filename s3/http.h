@@ -60,7 +60,8 @@ enum http_end {
 
 struct http_response {
     enum http_end end;
-    bool sent;           /* the server may have seen the request */
+    bool started;        /* the request began to leave */
+    bool sent;           /* all of it, body included, may have arrived: only then can it have had an effect */
     bool hopeless;       /* HTTP_FAILED: trying again cannot help (a certificate that is not trusted) */
     int status;          /* 0: none came */
     int local_errno;

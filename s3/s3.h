@@ -12,7 +12,7 @@
  * to the caller, who frees it with the _fini function of its type.
  *
  * Retries happen inside, up to the call's deadline, and only where repeating is harmless: reads; and requests that
- * certainly had no effect (nothing was sent, 429, 503, clock skew). A mutating request whose effect is not known ends as
+ * certainly had no effect (nothing was sent, 429, 503, clock skew); and those that do no harm twice (UploadPart, Abort). A mutating request whose effect is not known ends as
  * S3_UNKNOWN, and the caller finds out by a HEAD.
  *
  * Times: milliseconds since 1970 where a name ends in _ms; listings give LastModified in milliseconds, headers only in
@@ -52,10 +52,12 @@ enum s3_outcome {
     S3_UNSUPPORTED,  /* 501: the endpoint does not know this request, header or parameter */
     S3_RANGE,        /* 416 */
     S3_THROTTLED,    /* 429 or 503 until the deadline; it had no effect */
-    S3_UNREACHABLE,  /* name, route, connection or TLS failed until the deadline; nothing was sent */
-    S3_UNKNOWN,      /* sent, and no answer that says whether it took effect (mutating requests only) */
+    S3_UNREACHABLE,  /* name, route, connection or TLS failed until the deadline; nothing, or not all of a body, was sent */
+    S3_UNKNOWN,      /* sent, and no answer that says whether it took effect (mutating requests only; a 5xx, or a 200 without
+                      * its result element, says nothing either) */
     S3_TIMEOUT,      /* a read that did not finish before its deadline, or that the server kept failing (5xx) */
-    S3_CORRUPT,      /* an answer that fails its checks: length, MD5, XML, a 200 without its result element */
+    S3_CORRUPT,      /* a read whose answer fails its checks (length, MD5, XML, result element), or a body that the server
+                      * says arrived damaged (BadDigest; it had no effect) */
     S3_CANCELLED,    /* s3_cancel_fire, reset or stop; a mutating request that had been sent is S3_UNKNOWN instead */
     S3_LOCAL,        /* this machine: local_errno says what (memory, descriptors, reading the body) */
 };
@@ -157,7 +159,9 @@ struct s3_list_request {
     const char *prefix;      /* "" for all */
     const char *delimiter;   /* NULL or "/" */
     const char *start_after; /* NULL or a key */
-    const char *token;       /* NULL or next_token of the page before */
+    /* NULL or next_token of the page before. Only the token is sent then, but start_after is still checked: with the last
+     * key of the page before, a page that repeats is found out (S3_CORRUPT). */
+    const char *token;
     int max_keys;            /* 1…S3_LIST_MAX; 0: S3_LIST_MAX */
 };
 
@@ -190,6 +194,9 @@ struct s3_get_request {
     void *buffer;         /* filled from its start; untouched bytes behind *got */
     size_t capacity;      /* an object (range) larger than this is S3_LOCAL with EFBIG, before any byte is written */
     bool verify;          /* a whole object with an MD5 ETag: compare, else S3_CORRUPT (retried) */
+    /* The whole object's size as listed, 0: not known. An answer that disagrees may have been decompressed on the way: it
+     * is asked for again as stored (Accept-Encoding: gzip); with if_match a size that still disagrees is S3_CORRUPT. */
+    uint64_t listed_size;
 };
 
 struct s3_put_request {

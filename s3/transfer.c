@@ -169,6 +169,8 @@ static size_t on_read(char *to, size_t size, size_t count, void *arg)
         want = (size_t)n;
     }
     transfer->body_at += want;
+    /* Its length was announced: a server that lacks the last byte has not taken it. */
+    transfer->response->sent = transfer->body_at == body->length;
     transfer->response->bytes_sent += want;
     note_move(transfer, want);
     return want;
@@ -198,7 +200,8 @@ static int on_start(void *arg, char *remote, char *local, int remote_port, int l
         transfer->refused_repeat = true;
         return CURL_PREREQFUNC_ABORT;
     }
-    transfer->response->sent = true;
+    transfer->response->started = true;
+    transfer->response->sent = !transfer->request->body || transfer->request->body->length == 0;
     note_move(transfer, 0);
     return CURL_PREREQFUNC_OK;
 }
@@ -350,7 +353,7 @@ static enum http_end end_of(struct transfer *transfer, CURLcode code)
         return HTTP_LOCAL;
     }
     /* The status alone says what happened, even where the body that explains it was cut. */
-    if (code == CURLE_OK || (response->status >= 400 && response->sent))
+    if (code == CURLE_OK || (response->status >= 400 && response->started))
         return HTTP_ANSWERED;
     response->hopeless = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
     return HTTP_FAILED;
