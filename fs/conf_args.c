@@ -170,11 +170,12 @@ static bool is_standard(const struct conf_option *option, const char *text)
 static int store(struct conf *conf, const struct conf_option *option, const char *text, const union value *value)
 {
     char *where = (option->given ? (char *)conf->given : (char *)conf) + option->offset;
-    bool flag = value->flag != option->inverted;
+    bool flag;
     char *copy;
 
     switch (option->form) {
     case FORM_FLAG:
+        flag = value->flag != option->inverted;
         memcpy(where, &flag, sizeof flag);
         return 0;
     case FORM_COUNT:

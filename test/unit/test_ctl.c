@@ -214,7 +214,9 @@ static void a_second_daemon_of_the_same_spool_is_refused(void **state)
     (void)state;
     start(false);
     assert_int_equal(ctl_start(&second, &config), -EADDRINUSE);
-    ask_status(connect_client());
+    struct ctl_client *client = connect_client();
+    ask_status(client);
+    ctl_client_close(client);
 }
 
 static void a_dead_daemons_socket_is_said_to_be_dead_and_is_replaced(void **state)
