@@ -29,7 +29,7 @@
 
 #define S3_KEY_MAX 1024           /* bytes of a key */
 #define S3_META_MAX 8192          /* bytes of all user metadata of an object, names and values */
-#define S3_ETAG_MAX 127           /* bytes of an ETag that we keep; a longer one is S3_CORRUPT */
+#define S3_ETAG_MAX 255           /* bytes of an ETag that we keep (R2 gives parts opaque ones of 171); a longer one is S3_CORRUPT */
 #define S3_PART_MIN (5u << 20)    /* every part but the last is at least this */
 #define S3_PARTS_MAX 10000
 #define S3_PUT_MAX 5363466240ull  /* 4.995 GiB: a single PUT or part */
