@@ -76,6 +76,8 @@ enum {
 void inode_store_tx(struct cache *cache, struct inode *inode, const struct inode *values, unsigned what);
 /* Its last name is gone: the row and its content rows go; block files when that is synced and nobody reads them. */
 void inode_removed_tx(struct cache *cache, struct inode *inode);
+/* A name in this directory came, went or changed: its dir_version grows with the commit. */
+void inode_names_changed_tx(struct cache *cache, struct inode *inode);
 /* Fills *attr from memory, uncommitted writes included. Takes the lock. */
 void inode_attr(struct cache *cache, struct inode *inode, struct cache_attr *attr);
 

@@ -30,6 +30,7 @@
 
 struct db;
 struct inode_table;
+struct tree;
 struct evict;
 struct waits;
 struct pool;
@@ -46,6 +47,7 @@ struct cache {
     int lock_fd;                /* holds the owner's lock */
     struct db *db;
     struct inode_table *inodes;
+    struct tree *tree;
     struct evict *evict;
     struct waits *waits;
     struct pool *fetch_pool;    /* S3_NOW and read-ahead requests; threads start when needed */
