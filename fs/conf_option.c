@@ -33,17 +33,17 @@
 
 const struct conf_option conf_option_table[] = {
     /* The bucket and who we are. */
-    VALUE("credentials", PATH, GIVEN(credentials), ALL, "FILE  keys (INI, AWS's names, endpoint_url and region; a section by bucket, or [default]); readable by its owner only"),
-    VALUE("config", PATH, GIVEN(config), ALL, "FILE  rclone.conf, for a source NAME:bucket/prefix"),
-    VALUE("s3-endpoint", STRING, GIVEN(endpoint), ALL, "URL  the endpoint; before what the environment and files say"),
-    VALUE("s3-region", STRING, GIVEN(region), ALL, "NAME  the region"),
-    VALUE("s3-force-path-style", FLAG, GIVEN(path_style), ALL, "the bucket in the path, not in the host name (default true)"),
-    VALUE("s3-shared-credentials-file", PATH, GIVEN(credentials), ALL, "FILE  the same as --credentials"),
-    VALUE("ca-cert", PATH, FIELD(ca_file), ALL, "FILE  PEM certificates to trust instead of the system's"),
-    VALUE("user-agent", STRING, FIELD(user_agent), ALL, "TEXT  what requests call themselves"),
+    VALUE("credentials", PATH, GIVEN(credentials), M | L, "FILE  keys (INI, AWS's names, endpoint_url and region; a section by bucket, or [default]); readable by its owner only", .elsewhere = true),
+    VALUE("config", PATH, GIVEN(config), M | L, "FILE  rclone.conf, for a source NAME:bucket/prefix", .elsewhere = true),
+    VALUE("s3-endpoint", STRING, GIVEN(endpoint), M | L, "URL  the endpoint; before what the environment and files say", .elsewhere = true),
+    VALUE("s3-region", STRING, GIVEN(region), M | L, "NAME  the region", .elsewhere = true),
+    VALUE("s3-force-path-style", FLAG, GIVEN(path_style), M | L, "the bucket in the path, not in the host name (default true)", .elsewhere = true),
+    VALUE("s3-shared-credentials-file", PATH, GIVEN(credentials), M | L, "FILE  the same as --credentials", .elsewhere = true),
+    VALUE("ca-cert", PATH, FIELD(ca_file), M | L, "FILE  PEM certificates to trust instead of the system's", .elsewhere = true),
+    VALUE("user-agent", STRING, FIELD(user_agent), M | L, "TEXT  what requests call themselves", .elsewhere = true),
 
     /* The cache. */
-    VALUE("cache-dir", PATH, FIELD(cache_dir), ALL, "DIR  where caches live (default /var/cache/r2fs for root, else ~/.cache/r2fs)"),
+    VALUE("cache-dir", PATH, FIELD(cache_dir), M, "DIR  where caches live (default /var/cache/r2fs for root, else ~/.cache/r2fs)", .elsewhere = true),
     VALUE("cache-size", SIZE, GIVEN(cache_size), M, "SIZE  cached file contents (default the smaller of 10Gi and half of what is free)"),
     VALUE("vfs-cache-max-size", SIZE, GIVEN(cache_size), M, "SIZE  the same as --cache-size"),
     VALUE("cache-min-free", SIZE, GIVEN(cache_min_free), M, "SIZE  always left free (default the smaller of 1Gi and 5 % of the file system)"),
@@ -77,11 +77,11 @@ const struct conf_option conf_option_table[] = {
     /* The process and its log. */
     VALUE("foreground", FLAG, FIELD(foreground), M, "do not become a daemon"),
     VALUE("daemon", FLAG, FIELD(foreground), M, "become a daemon (default)", .inverted = true),
-    VALUE("log-file", PATH, FIELD(log_file), ALL, "FILE  log there (default: syslog, in the foreground stderr)"),
-    VALUE("log-level", CHOICE, GIVEN(level), ALL, "ERROR|NOTICE|INFO|DEBUG  (default NOTICE)", .words = "ERROR|NOTICE|INFO|DEBUG"),
-    VALUE("syslog", FLAG, FIELD(log_syslog), ALL, "log to syslog in the foreground too"),
-    VALUE("verbose", COUNT, GIVEN(verbose), ALL, "-v: log INFO, -vv: DEBUG"),
-    VALUE("quiet", FLAG, GIVEN(quiet), ALL, "log errors only"),
+    VALUE("log-file", PATH, FIELD(log_file), M, "FILE  log there (default: syslog, in the foreground stderr)", .elsewhere = true),
+    VALUE("log-level", CHOICE, GIVEN(level), M | L, "ERROR|NOTICE|INFO|DEBUG  (default NOTICE)", .words = "ERROR|NOTICE|INFO|DEBUG", .elsewhere = true),
+    VALUE("syslog", FLAG, FIELD(log_syslog), M, "log to syslog in the foreground too", .elsewhere = true),
+    VALUE("verbose", COUNT, GIVEN(verbose), M | L, "-v: log INFO, -vv: DEBUG", .elsewhere = true),
+    VALUE("quiet", FLAG, GIVEN(quiet), M | L, "log errors only", .elsewhere = true),
     VALUE("help", FLAG, FIELD(help), ALL, "this text"),
     VALUE("version", FLAG, GIVEN(version), ALL, "the version"),
 

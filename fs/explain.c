@@ -36,6 +36,24 @@ static const struct {
     { S3_LOCAL, EXIT_MACHINE, "could not be asked", "this machine is short of something" },
 };
 
+/* Codes that say more than their outcome does. */
+static const struct {
+    const char *code, *advice;
+} code_advice[] = {
+    { "InvalidAccessKeyId", "check the key id, and that it is of this endpoint" },
+    { "SignatureDoesNotMatch", "check the secret access key, and the region" },
+    { "ExpiredToken", "its session token has ended: get a new one" },
+    { "InvalidToken", "check the session token" },
+};
+
+static const char *find_advice(const struct s3_error *error, const char *otherwise)
+{
+    for (size_t i = 0; i < sizeof code_advice / sizeof code_advice[0]; i++)
+        if (!strcmp(code_advice[i].code, error->code))
+            return code_advice[i].advice;
+    return otherwise;
+}
+
 static const char *text(const char *string)
 {
     return string && *string ? string : NULL;
@@ -77,8 +95,11 @@ static void put_answer(struct buf *out, const struct s3_error *error)
     } else if (error->code[0]) {
         before = ": ";
     }
-    if (error->message[0]) {
-        buf_printf(out, "%s%s", before, error->message);
+    size_t length = strlen(error->message);
+    while (length > 0 && strchr(". \n", error->message[length - 1]))
+        length--;
+    if (length > 0) {
+        buf_printf(out, "%s%.*s", before, (int)length, error->message);
         before = "";
     }
     if (strcmp(before, " ("))
@@ -99,7 +120,7 @@ void explain_s3(char *out, size_t capacity, const struct explain_where *where, c
             buf_printf(&sentence, " (%s%s%s)", strerror(error->local_errno), error->message[0] ? ": " : "", error->message);
         else
             put_answer(&sentence, error);
-        buf_printf(&sentence, ": %s", sentences[i].advice);
+        buf_printf(&sentence, ": %s", find_advice(error, sentences[i].advice));
     }
     snprintf(out, capacity, "%s", sentence.data ? sentence.data : "");
     for (char *c = out; *c; c++)

@@ -42,8 +42,9 @@ static void a_wrong_key_names_endpoint_key_code_and_advice(void **state)
 {
     (void)state;
     expect(explain(S3_BAD_KEY, "InvalidAccessKeyId", 403, "No such key."), "acc.example:9", "S3_ACCESS_KEY", "InvalidAccessKeyId", "403",
-           "No such key.", "check key id", NULL);
-    expect(explain(S3_BAD_KEY, "SignatureDoesNotMatch", 403, ""), "SignatureDoesNotMatch", "secret", NULL);
+           "No such key)", "check the key id", NULL);
+    expect(explain(S3_BAD_KEY, "SignatureDoesNotMatch", 403, ""), "SignatureDoesNotMatch", "check the secret", NULL);
+    expect(explain(S3_BAD_KEY, "ExpiredToken", 400, ""), "ExpiredToken", "get a new one", NULL);
 }
 
 static void each_kind_of_failure_names_its_thing(void **state)
