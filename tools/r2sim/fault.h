@@ -52,7 +52,7 @@ struct fault_table {
 void fault_init(struct fault_table *t);
 void fault_fini(struct fault_table *t);
 /* Adds a rule; NULL with its id in *id, or a sentence that names what is wrong, the caller's. */
-char *fault_add(struct fault_table *t, const json_t *rule, uint64_t *id);
+char *fault_add(struct fault_table *t, const json_t *json, uint64_t *id);
 bool fault_remove(struct fault_table *t, uint64_t id); /* 0: all */
 json_t *fault_list(struct fault_table *t);             /* each rule as it was given, with id, seen and hits */
 /* True when a rule hits this request; sets ex->fault. Called once a request, when its headers are in. */

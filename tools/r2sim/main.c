@@ -76,7 +76,8 @@ static char *main_read(const char *path) {
 	return f ? text_take(&all) : NULL;
 }
 
-static int main_set(struct sim *sim, struct main_options *o, char id, const char *value) {
+static int main_set(struct sim *sim, struct main_options *o, char id, const char *argument) {
+	const char *value = argument ? argument : "";
 	switch (id) {
 	case 'l': o->server.listen = value; break;
 	case 'm': o->memory = true; break;

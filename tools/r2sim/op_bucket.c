@@ -17,8 +17,7 @@ void op_bucket_list(struct exchange *ex) {
 	reply_xml(ex, 200);
 	struct text *t = &ex->reply.text;
 	text_add(t, "<ListAllMyBucketsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Owner><ID>r2sim</ID></Owner><Buckets>");
-	struct bucket *b, *next;
-	HASH_ITER(hh, ex->sim->store.buckets, b, next) {
+	for (const struct bucket *b = ex->sim->store.buckets; b; b = b->hh.next) {
 		escape_time_iso(when, b->created_ms);
 		text_printf(t, "<Bucket><Name>%s</Name><CreationDate>%s</CreationDate></Bucket>", b->name, when);
 	}

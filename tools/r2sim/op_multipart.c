@@ -83,13 +83,14 @@ void op_multipart_part(struct exchange *ex) {
 /* x-amz-copy-source-range: bytes=A-B, both given and inside the source. */
 static bool op_multipart_range(struct exchange *ex, const struct body *source, uint64_t *offset, uint64_t *length) {
 	const char *range = exchange_header(ex, "x-amz-copy-source-range");
-	unsigned long long from, to;
-	int end = 0;
 	*offset = 0;
 	*length = source->size;
 	if (!range)
 		return true;
-	if (sscanf(range, "bytes=%llu-%llu%n", &from, &to, &end) != 2 || range[end] || to < from) {
+	const char *first = range + strlen("bytes="), *dash = strchr(range, '-');
+	bool well_formed = !strncmp(range, "bytes=", strlen("bytes=")) && dash && dash > first && dash[1] && strspn(first, "0123456789-") == strlen(first);
+	uint64_t from = well_formed ? strtoull(first, NULL, 10) : 1, to = well_formed ? strtoull(dash + 1, NULL, 10) : 0;
+	if (to < from) {
 		reply_error_detail(ex, "InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last");
 		return false;
 	}

@@ -200,6 +200,8 @@ static void persist_read_line(struct persist_reader *r, const json_t *line) {
 static void persist_sweep(struct persist_reader *r, const char *dir) {
 	char *path = mem_printf("%s/blobs", dir);
 	DIR *d = opendir(path);
+	/* The stream is this function's own. */
+	/* cppcheck-suppress readdirCalled */
 	for (struct dirent *e; d && (e = readdir(d));) {
 		char *end;
 		uint64_t id = strtoull(e->d_name, &end, 16);
@@ -211,25 +213,23 @@ static void persist_sweep(struct persist_reader *r, const char *dir) {
 	if (d)
 		closedir(d);
 	free(path);
-	struct persist_blob *known, *next;
-	HASH_ITER(hh, r->blobs, known, next) {
-		HASH_DEL(r->blobs, known);
+	struct persist_blob *known = r->blobs, *next;
+	HASH_CLEAR(hh, r->blobs);
+	for (; known; known = next) {
+		next = known->hh.next;
 		blob_put(known->blob);
 		free(known);
 	}
 }
 
 static void persist_write_all(struct store *s) {
-	struct bucket *b, *next;
-	HASH_ITER(hh, s->buckets, b, next) {
+	for (const struct bucket *b = s->buckets; b; b = b->hh.next) {
 		persist_bucket(s, b, false);
 		for (size_t i = 0; i < b->n; i++)
 			persist_object(s, b, b->objects[i]);
-		struct upload *u, *next_upload;
-		HASH_ITER(hh, b->uploads, u, next_upload) {
+		for (const struct upload *u = b->uploads; u; u = u->hh.next) {
 			persist_upload(s, b, u, false);
-			struct part *p, *next_part;
-			HASH_ITER(hh, u->parts, p, next_part)
+			for (const struct part *p = u->parts; p; p = p->hh.next)
 				persist_part(s, b, u, p);
 		}
 	}

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#define RECORD_WRITES_MAX 20000
+/* More keys than one interval of the rate limit can see written. */
+#define RECORD_WRITES_MAX 50000
 
 void record_init(struct record *r) {
 	*r = (struct record){.next_request = 1, .next_change = 1};
@@ -41,16 +42,22 @@ static void record_clear(struct record *r, bool journal) {
 		r->changes.n = 0;
 }
 
+static void record_forget_writes(struct record_write **writes) {
+	struct record_write *w = *writes, *next;
+	HASH_CLEAR(hh, *writes);
+	for (; w; w = next) {
+		next = w->hh.next;
+		free(w->name);
+		free(w);
+	}
+}
+
 void record_fini(struct record *r) {
 	record_clear(r, true);
 	free(r->requests.entries);
 	free(r->changes.entries);
-	struct record_write *w, *next;
-	HASH_ITER(hh, r->writes, w, next) {
-		HASH_DEL(r->writes, w);
-		free(w->name);
-		free(w);
-	}
+	record_forget_writes(&r->writes);
+	record_forget_writes(&r->old_writes);
 	pthread_mutex_destroy(&r->mutex);
 }
 
@@ -213,25 +220,24 @@ void record_refused(struct exchange *ex) {
 bool record_write_allowed(struct record *r, const char *bucket, const char *key, int64_t interval_ms) {
 	char *name = mem_printf("%s/%s", bucket, key);
 	int64_t now = timer_now_us();
-	struct record_write *w, *next;
+	struct record_write *w, *old;
 	pthread_mutex_lock(&r->mutex);
-	if (HASH_COUNT(r->writes) > RECORD_WRITES_MAX)
-		HASH_ITER(hh, r->writes, w, next) {
-			if (now - w->us < interval_ms * 1000)
-				continue;
-			HASH_DEL(r->writes, w);
-			free(w->name);
-			free(w);
-		}
+	if (HASH_COUNT(r->writes) > RECORD_WRITES_MAX) {
+		record_forget_writes(&r->old_writes);
+		r->old_writes = r->writes;
+		r->writes = NULL;
+	}
 	HASH_FIND_STR(r->writes, name, w);
-	bool allowed = !w || now - w->us >= interval_ms * 1000;
-	if (!w) {
+	HASH_FIND_STR(r->old_writes, name, old);
+	int64_t last = w ? w->us : old ? old->us : INT64_MIN / 2;
+	bool allowed = now - last >= interval_ms * 1000;
+	if (!w && allowed) {
 		w = mem_zero(sizeof *w);
 		w->name = name;
 		name = NULL;
 		HASH_ADD_KEYPTR(hh, r->writes, w->name, strlen(w->name), w);
 	}
-	if (allowed)
+	if (w && allowed)
 		w->us = now;
 	pthread_mutex_unlock(&r->mutex);
 	free(name);

@@ -50,7 +50,7 @@ struct record {
 	} counts[KIND_COUNT];
 	uint64_t connections, in_flight, in_flight_max, hanging;
 	struct record_ring requests, changes;
-	struct record_write *writes;
+	struct record_write *writes, *old_writes; /* two generations */
 };
 
 void record_init(struct record *r);

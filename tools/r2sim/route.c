@@ -10,7 +10,7 @@
 #define ROUTE_KEY_MAX 1024
 #define ROUTE_METADATA_MAX 8192
 /* 4.995 GiB, for one PUT and for one part. */
-#define ROUTE_UPLOAD_MAX (INT64_C(5) * 1024 * 1024 * 1024 - 5 * 1024 * 1024)
+#define ROUTE_UPLOAD_MAX ((INT64_C(5) << 30) - (INT64_C(5) << 20))
 
 static bool route_parse_query(struct exchange *ex, const char *query) {
 	while (*query) {

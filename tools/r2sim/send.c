@@ -28,7 +28,8 @@ struct send_source {
 void send_reset(int fd) {
 	/* Dissolves the association; unlike SO_LINGER it needs no close, which is libmicrohttpd's. */
 	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-	connect(fd, &nobody, sizeof nobody);
+	/* One that is closed already can't be reset, and need not. */
+	(void)connect(fd, &nobody, sizeof nobody);
 }
 
 static void send_resume(void *arg) {

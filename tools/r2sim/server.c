@@ -7,10 +7,12 @@
 #include "tools/r2sim/send.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +173,14 @@ unsigned server_close_connections(struct server *s, bool reset, unsigned except_
 	return n;
 }
 
+/* Of either family: the port lies in the same place. */
+static unsigned server_address_port(const struct sockaddr *a) {
+	static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "the port's place");
+	in_port_t port;
+	memcpy(&port, (const char *)a + offsetof(struct sockaddr_in, sin_port), sizeof port);
+	return ntohs(port);
+}
+
 static void server_connected(void *cls, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code) {
 	struct server *s = cls;
 	struct server_peer *p = *context;
@@ -179,7 +189,7 @@ static void server_connected(void *cls, struct MHD_Connection *connection, void 
 		p = *context = mem_zero(sizeof *p);
 		p->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 		const struct sockaddr *a = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
-		p->port = ntohs(a->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)(const void *)a)->sin6_port : ((const struct sockaddr_in *)(const void *)a)->sin_port);
+		p->port = server_address_port(a);
 		DL_APPEND(s->peers, p);
 		record_connection(&s->sim->record);
 	} else if (p) {
@@ -427,7 +437,7 @@ static int server_listen(struct server *s, const char *where, bool tls, char **e
 		fd = -1;
 		goto out;
 	}
-	s->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port);
+	s->port = server_address_port((struct sockaddr *)&bound);
 	s->url = mem_printf("%s://%s%s:%u%s", tls ? "https" : "http", host, bracketed ? "]" : "", s->port, s->sim->path_prefix);
 out:
 	if (found)

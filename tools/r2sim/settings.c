@@ -1,5 +1,6 @@
 #include "tools/r2sim/settings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -94,16 +95,18 @@ char *settings_apply(struct settings_box *box, const json_t *changes) {
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)changes, name, value) {
 		const struct setting *which = settings_find(name);
-		if (!which)
+		if (!which) {
 			error = mem_printf("there is no setting %s", name);
-		else if (which->is_switch && json_is_boolean(value))
-			*settings_switch(&next, which) = json_is_true(value);
-		else if (!which->is_switch && json_is_integer(value))
-			*settings_number(&next, which) = json_integer_value(value);
-		else
-			error = mem_printf("%s takes %s", name, which->is_switch ? "true or false" : "a whole number");
-		if (error)
 			break;
+		}
+		if (which->is_switch ? !json_is_boolean(value) : !json_is_integer(value)) {
+			error = mem_printf("%s takes %s", name, which->is_switch ? "true or false" : "a whole number");
+			break;
+		}
+		if (which->is_switch)
+			*settings_switch(&next, which) = json_is_true(value);
+		else
+			*settings_number(&next, which) = json_integer_value(value);
 		recount |= !strcmp(which->name, "cut_after");
 	}
 	if (!error) {
@@ -138,6 +141,7 @@ char *settings_option(struct settings_box *box, const char *option, const char *
 	bool clear = !which;
 	if (clear)
 		which = settings_find(option + 3);
+	assert(which);
 	json_t *value = NULL;
 	if (which->is_switch) {
 		value = json_boolean(!clear);

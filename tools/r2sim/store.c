@@ -52,9 +52,10 @@ static void store_part_free(struct part *p) {
 }
 
 static void store_upload_free(struct upload *u) {
-	struct part *p, *next;
-	HASH_ITER(hh, u->parts, p, next) {
-		HASH_DEL(u->parts, p);
+	struct part *p = u->parts, *next;
+	HASH_CLEAR(hh, u->parts);
+	for (; p; p = next) {
+		next = p->hh.next;
 		store_part_free(p);
 	}
 	free(u->id);
@@ -69,9 +70,10 @@ static void store_bucket_free(struct bucket *b) {
 		object_put(b->objects[i]);
 	for (size_t i = 0; i < b->dead_n; i++)
 		object_put(b->dead[i]);
-	struct upload *u, *next;
-	HASH_ITER(hh, b->uploads, u, next) {
-		HASH_DEL(b->uploads, u);
+	struct upload *u = b->uploads, *next;
+	HASH_CLEAR(hh, b->uploads);
+	for (; u; u = next) {
+		next = u->hh.next;
 		store_upload_free(u);
 	}
 	free(b->objects);
@@ -90,9 +92,10 @@ int store_open(struct store *s, const char *dir) {
 void store_close(struct store *s) {
 	atomic_store(&s->blobs.keep_files, true);
 	persist_close(s);
-	struct bucket *b, *next;
-	HASH_ITER(hh, s->buckets, b, next) {
-		HASH_DEL(s->buckets, b);
+	struct bucket *b = s->buckets, *next;
+	HASH_CLEAR(hh, s->buckets);
+	for (; b; b = next) {
+		next = b->hh.next;
 		store_bucket_free(b);
 	}
 	free(s->blobs.dir);

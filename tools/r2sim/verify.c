@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERIFY_SKEW_MS (15 * 60 * 1000)
+#define VERIFY_SKEW_MS (INT64_C(15) * 60 * 1000)
 
 void verify_init(struct verify *v) {
 	*v = (struct verify){0};
@@ -26,9 +26,10 @@ static void verify_free(struct credential *c) {
 }
 
 void verify_fini(struct verify *v) {
-	struct credential *c, *next;
-	HASH_ITER(hh, v->known, c, next) {
-		HASH_DEL(v->known, c);
+	struct credential *c = v->known, *next;
+	HASH_CLEAR(hh, v->known);
+	for (; c; c = next) {
+		next = c->hh.next;
 		verify_free(c);
 	}
 	for (c = v->revoked; c; c = next) {
@@ -68,8 +69,7 @@ void verify_add(struct verify *v, struct credential *c) {
 
 void verify_list(struct verify *v, void (*each)(void *arg, const struct credential *c), void *arg) {
 	pthread_mutex_lock(&v->mutex);
-	struct credential *c, *next;
-	HASH_ITER(hh, v->known, c, next)
+	for (const struct credential *c = v->known; c; c = c->hh.next)
 		each(arg, c);
 	pthread_mutex_unlock(&v->mutex);
 }
