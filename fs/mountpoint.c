@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,10 +81,10 @@ int mountpoint_prepare(const char *path, char *why, size_t why_size)
     if (rc != 0)
         snprintf(why, why_size, "mount point %s: %s", path, strerror(-rc));
     else if (!S_ISDIR(stat_buf.st_mode))
-        snprintf(why, why_size, "mount point %s is no directory", path), rc = -ENOTDIR;
+        snprintf(why, why_size, "mount point %s is no directory", path);
     else if (ours)
-        snprintf(why, why_size, "mount point %s is busy: r2fs is mounted there already; end that with `r2fs umount %s`", path, path), rc = -EBUSY;
-    return rc;
+        snprintf(why, why_size, "mount point %s is busy: r2fs is mounted there already; end that with `r2fs umount %s`", path, path);
+    return rc != 0 ? rc : !S_ISDIR(stat_buf.st_mode) ? -ENOTDIR : ours ? -EBUSY : 0;
 }
 
 static int write_line(const char *path, const char *text)
@@ -106,8 +107,13 @@ int mountpoint_abort(dev_t dev)
 /* As fusermount3 does it for those who may not: it is set-uid, and checks that the mount is the caller's. */
 static int remove_by_helper(const char *path, bool lazy)
 {
-    char *const argv[] = { (char[]){ "fusermount3" }, (char[]){ "-u" }, (char[]){ "-q" }, lazy ? (char[]){ "-z" } : (char[]){ "--" },
-                           lazy ? (char[]){ "--" } : (char *)(uintptr_t)path, lazy ? (char *)(uintptr_t)path : NULL, NULL };
+    char helper[] = "fusermount3", unmount[] = "-u", quiet[] = "-q", detach[] = "-z", end[] = "--";
+    char *argv[7] = { helper, unmount, quiet };
+    size_t count = 3;
+    if (lazy)
+        argv[count++] = detach;
+    argv[count++] = end;
+    argv[count] = (char *)(uintptr_t)path; /* exec takes char *, and changes nothing */
     posix_spawnattr_t attr;
     sigset_t none;
     pid_t pid;

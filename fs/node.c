@@ -75,10 +75,11 @@ void node_table_free(struct nodes *nodes)
         return;
     for (unsigned i = 0; i < SHARDS; i++) {
         struct shard *shard = &nodes->shards[i];
-        struct node *node, *next;
         lock_take(&shard->lock);
-        HASH_ITER(hh, shard->table, node, next) {
-            HASH_DEL(shard->table, node);
+        struct node *node = shard->table, *next;
+        HASH_CLEAR(hh, shard->table);
+        for (; node; node = next) {
+            next = node->hh.next;
             free(node);
         }
         lock_drop(&shard->lock);

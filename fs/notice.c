@@ -68,19 +68,15 @@ static struct notifier *notifier_of(struct notices *notices, uint64_t ino)
     return &notices->notifier[(ino * 0x9e3779b97f4a7c15u) >> 62];
 }
 
-static void free_entries(struct notices *notices, struct entry **entries)
+static void free_notice(struct notices *notices, struct notice *notice)
 {
-    struct entry *entry, *next;
-    HASH_ITER(hh, *entries, entry, next) {
-        HASH_DEL(*entries, entry);
+    struct entry *entry = notice->entries, *next;
+    HASH_CLEAR(hh, notice->entries);
+    for (; entry; entry = next) {
+        next = entry->hh.next;
         free(entry);
         atomic_fetch_sub(&notices->queued, 1);
     }
-}
-
-static void free_notice(struct notices *notices, struct notice *notice)
-{
-    free_entries(notices, &notice->entries);
     free(notice);
     atomic_fetch_sub(&notices->queued, 1);
 }
@@ -246,10 +242,9 @@ static void send(struct notifier *notifier, struct notice *notice) EXCLUDES(noti
 /* The first that may be sent now; *next_ms: when the next one may. */
 static struct notice *first_due(struct notifier *notifier, int64_t *next_ms) REQUIRES(notifier->lock)
 {
-    struct notice *notice;
     int64_t now = clock_mono_ms();
     *next_ms = INT64_MAX;
-    DL_FOREACH(notifier->queue, notice) {
+    for (struct notice *notice = notifier->queue; notice; notice = notice->next) {
         if (notice->not_before_ms <= now)
             return notice;
         if (notice->not_before_ms < *next_ms)
