@@ -190,7 +190,7 @@ int conf_parse(struct conf *conf, int argc, char *const argv[], struct conf_erro
         conf->command = CONF_VERSION;
     if (conf->command == CONF_HELP && words)
         conf->help = true;
-    if (!conf->help || conf->command == CONF_HELP)
+    if (words && (!conf->help || conf->command == CONF_HELP))
         r = take_words(conf, words, count, error);
     if (!r)
         r = apply_rules(conf, error);

@@ -161,10 +161,19 @@ static bool is_standard(const struct conf_option *option, const char *text)
 
     if (option->form == FORM_STRING)
         return !*text || !strcmp(text, option->standard);
-    memset(&given, 0, sizeof given);
-    memset(&standard, 0, sizeof standard);
-    return !parse_value(option, text, &given) && !parse_value(option, option->standard, &standard) &&
-           !memcmp(&given, &standard, sizeof given);
+    if (parse_value(option, text, &given) || parse_value(option, option->standard, &standard))
+        return false;
+    switch (option->form) {
+    case FORM_FLAG:
+        return given.flag == standard.flag;
+    case FORM_SIZE:
+        return given.size == standard.size;
+    case FORM_DURATION:
+    case FORM_INTEGER:
+        return given.wide == standard.wide;
+    default:
+        return false;
+    }
 }
 
 static int store(struct conf *conf, const struct conf_option *option, const char *text, const union value *value)
@@ -278,7 +287,7 @@ static int apply_word(struct parser *p, char *word)
     case CONF_WORD_UNKNOWN:
         break;
     }
-    for (i = 0; word[i] && i < sizeof name - 1; i++)
+    for (i = 0; i < sizeof name - 1 && word[i]; i++)
         name[i] = word[i] == '_' ? '-' : word[i];
     name[i] = '\0';
     option = conf_option_find(name);
@@ -393,7 +402,7 @@ static int collect(struct parser *p, int argc, char *argv[], bool stop, const st
         if (letters[i].name && !strcmp(letters[i].name, "filter"))
             shorts[n++] = ':';
     }
-    strcpy(shorts + n, p->conf->helper ? "wo:t:N:" : "o:");
+    snprintf(shorts + n, sizeof shorts - n, "%s", p->conf->helper ? "wo:t:N:" : "o:");
     optind = 0;
     opterr = 0;
     while ((c = getopt_long(argc, argv, shorts, p->longs, &index)) != -1) {

@@ -267,7 +267,7 @@ int conf_cred_find(struct conf *conf, struct conf_error *error)
                           "no access key found: set S3_ACCESS_KEY and S3_ACCESS_SECRET (or R2_…, AWS_…), or name a file by --credentials");
         }
     }
-    if (!r && !conf->endpoint && search.provider && strcasecmp(search.provider, "AWS"))
+    if (!r && !conf->endpoint && search.provider && strcasecmp(search.provider, "AWS") != 0)
         r = conf_fail(error, -EINVAL, EXIT_USAGE, "remote %s is of provider %s but there is no endpoint: add endpoint = URL to it, or set S3_ENDPOINT_URL",
                       conf->remote, search.provider);
     if (!r && normalise_endpoint(conf))

@@ -119,7 +119,7 @@ static int resolve_place(struct conf *conf, struct conf_error *error)
     } else {
         const char *name = strrchr(conf->path, '/') + 1;
         char *parent = strndup(conf->path, (size_t)(name - conf->path));
-        bool usable = parent && realpath(parent, above) && *name && strcmp(name, ".") && strcmp(name, "..");
+        bool usable = parent && realpath(parent, above) && *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
         free(parent);
         if (!usable)
             return 0;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <ini.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,14 +101,15 @@ static char *next_piece(char *out, int capacity, void *stream)
     length = (size_t)(r->end - r->at);
     if (!r->inside && length > PIECE && strchr(";#[", *r->at)) {
         /* A long comment, or a long section, whose name we have already. */
-        strcpy(out, *r->at == '[' ? "[long]\n" : "\n");
+        snprintf(out, (size_t)capacity, "%s\n", *r->at == '[' ? "[long]" : "");
         return out;
     }
     n = piece_length(r->at, length);
     if (r->inside)
         *to++ = ' ';
     memcpy(to, r->at, n);
-    strcpy(to + n, "\n");
+    to[n] = '\n';
+    to[n + 1] = '\0';
     r->at += n;
     r->inside = n < length;
     return out;

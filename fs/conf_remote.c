@@ -37,7 +37,7 @@ static int take(void *user, const char *section, const char *name, const char *v
         { "region", &found->region }, { "force_path_style", &reading->path_style }, { "env_auth", &reading->env_auth },
     };
 
-    if (strcmp(section, reading->remote))
+    if (strcmp(section, reading->remote) != 0)
         return 0;
     reading->seen = true;
     if (strstr(value, "${") && !reading->placeholder)
@@ -105,11 +105,11 @@ static int read_file(const char *path, struct reading *reading, bool *absent, st
     size_t length;
     int line = 0, r, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    *absent = fd < 0 && (errno == ENOENT || errno == ENOTDIR);
-    if (*absent)
-        return 0;
-    if (fd < 0)
-        return conf_fail(error, -errno, EXIT_USAGE, "rclone configuration %s: %s", path, strerror(errno));
+    *absent = false;
+    if (fd < 0) {
+        *absent = errno == ENOENT || errno == ENOTDIR;
+        return *absent ? 0 : conf_fail(error, -errno, EXIT_USAGE, "rclone configuration %s: %s", path, strerror(errno));
+    }
     r = conf_ini_load(fd, &text, &length);
     close(fd);
     if (r)
@@ -141,7 +141,7 @@ static int check(const struct reading *reading, const char *path, bool absent, s
                          reading->placeholder);
     if (!reading->type)
         return conf_fail(error, -EINVAL, EXIT_USAGE, "remote %s has no type; r2fs mounts remotes of type s3", remote);
-    if (strcmp(reading->type, "s3"))
+    if (strcmp(reading->type, "s3") != 0)
         return conf_fail(error, -EINVAL, EXIT_USAGE, "remote %s is of type %s; r2fs mounts remotes of type s3 only", remote, reading->type);
     if (reading->path_style && conf_value_flag(reading->path_style, &ignored))
         return conf_fail(error, -EINVAL, EXIT_USAGE, "remote %s: force_path_style is neither true nor false", remote);

@@ -238,6 +238,7 @@ static void drop_client(struct client *client)
 
 static void accept_client(struct ctl *ctl)
 {
+    /* cppcheck-suppress nullPointer ; accept(2) allows for it */
     int fd = accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct ucred peer;
     socklen_t length = sizeof peer;
@@ -354,7 +355,7 @@ static int listen_on(struct ctl *ctl)
     ctl->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (ctl->listen_fd < 0)
         return -errno;
-    strcpy(address.sun_path, ctl->socket_path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", ctl->socket_path);
     probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (probe < 0)
         return -errno;
@@ -387,7 +388,7 @@ static int start_thread(struct ctl *ctl)
     return -r;
 }
 
-int ctl_start(struct ctl **result, const struct ctl_config *config)
+int ctl_start(struct ctl **started, const struct ctl_config *config)
 {
     struct ctl *ctl = calloc(1, sizeof *ctl);
     int r;
@@ -413,7 +414,7 @@ int ctl_start(struct ctl **result, const struct ctl_config *config)
             unlink(ctl->socket_path);
     }
     if (!r) {
-        *result = ctl;
+        *started = ctl;
         return 0;
     }
     log_error("control socket %s: %s", ctl->socket_path[0] ? ctl->socket_path : ctl->directory, strerror(-r));
@@ -441,9 +442,9 @@ int ctl_publish(struct ctl *ctl, dev_t dev)
     unlink(temporary);
     if (symlink(target, temporary) || rename(temporary, path))
         return -errno;
-    if (strcmp(path, ctl->link_path))
+    if (strcmp(path, ctl->link_path) != 0)
         ctl_unpublish(ctl);
-    strcpy(ctl->link_path, path);
+    snprintf(ctl->link_path, sizeof ctl->link_path, "%s", path);
     return 0;
 }
 

@@ -67,7 +67,7 @@ struct ctl_config {
  * Makes the directory and the socket, and starts the thread. 0 or -errno: -EADDRINUSE when another daemon answers on
  * it (a socket nobody answers on is replaced); logged. Call after the fork.
  */
-int ctl_start(struct ctl **ctl, const struct ctl_config *config);
+int ctl_start(struct ctl **started, const struct ctl_config *config);
 /* The link by which paths find the socket; again after another mount of the same daemon replaces it. 0 or -errno. */
 int ctl_publish(struct ctl *ctl, dev_t dev);
 /* Removes the link: the mount has gone, the socket stays for those who wait. */

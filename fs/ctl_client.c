@@ -58,10 +58,10 @@ static int open_name(struct ctl_client **client, const char *name, uid_t user)
     char places[3][108];
     int fd = -ENOENT;
 
+    if (ctl_directory(places[0], sizeof places[0], user))
+        places[0][0] = '\0';
     snprintf(places[1], sizeof places[1], "/run/user/%u/r2fs", (unsigned)user);
     snprintf(places[2], sizeof places[2], "/tmp/r2fs-%u", (unsigned)user);
-    if (ctl_directory(places[0], sizeof places[0], user))
-        strcpy(places[0], places[1]);
     for (int i = 0; i < (user == 0 ? 1 : 3) && fd < 0; i++) {
         int r = connect_to(places[i], name, user);
         /* A socket that nobody listens on says more than a place that has none. */

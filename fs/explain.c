@@ -102,7 +102,7 @@ static void put_answer(struct buf *out, const struct s3_error *error)
         buf_printf(out, "%s%.*s", before, (int)length, error->message);
         before = "";
     }
-    if (strcmp(before, " ("))
+    if (strcmp(before, " (") != 0)
         buf_putc(out, ')');
 }
 

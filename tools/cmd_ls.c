@@ -39,7 +39,7 @@ static enum s3_outcome list_all(struct s3 *s3, const char *prefix, bool *any, st
     const struct s3_call call = { .timeout_ms = TIMEOUT_MS };
     struct s3_list_request request = { .prefix = prefix };
     char *token = NULL;
-    enum s3_outcome outcome;
+    enum s3_outcome outcome = S3_OK;
 
     do {
         struct s3_list_page page = { .entries = NULL };

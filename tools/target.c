@@ -35,6 +35,17 @@ static void unescape(char *text)
     *to = '\0';
 }
 
+static bool parse_device(const char *text, struct row *row)
+{
+    char *end;
+
+    row->major = (unsigned)strtoul(text, &end, 10);
+    if (end == text || *end != ':')
+        return false;
+    row->minor = (unsigned)strtoul(end + 1, &end, 10);
+    return *end == '\0';
+}
+
 /* ID PARENT MAJ:MIN ROOT MOUNTPOINT OPTIONS TAGS… - TYPE SOURCE SUPEROPTIONS; row points into line. */
 static bool parse_row(char *line, struct row *row)
 {
@@ -45,14 +56,14 @@ static bool parse_row(char *line, struct row *row)
             return false;
         fields[i] = field;
     }
-    while (field && strcmp(field, "-"))
+    while (field && strcmp(field, "-") != 0)
         field = strtok_r(NULL, " \n", &save);
     row->type = strtok_r(NULL, " \n", &save);
     row->source = strtok_r(NULL, " \n", &save);
     row->options = strtok_r(NULL, " \n", &save);
     row->root = fields[3];
     row->mountpoint = fields[4];
-    if (!row->options || sscanf(fields[2], "%u:%u", &row->major, &row->minor) != 2)
+    if (!row->options || !parse_device(fields[2], row))
         return false;
     unescape(row->root);
     unescape(row->mountpoint);
@@ -67,7 +78,7 @@ static const char *below(const char *path, const char *directory)
 
     if (!strcmp(directory, "/"))
         return path[0] == '/' ? path + 1 : NULL;
-    if (strncmp(path, directory, length))
+    if (strncmp(path, directory, length) != 0)
         return NULL;
     return path[length] == '/' ? path + length + 1 : path[length] ? NULL : path + length;
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,7 +29,7 @@ static int parse(const char *line)
     int argc = 0;
 
     conf_fini(&conf);
-    strcpy(text, line);
+    snprintf(text, sizeof text, "%s", line);
     for (char *word = strtok_r(text, " ", &save); word && argc < WORDS_MAX; word = strtok_r(NULL, " ", &save)) {
         for (char *c = word; *c; c++)
             if (*c == '~')
@@ -186,8 +187,7 @@ static void the_smaller_of_poll_interval_and_dir_cache_time_counts(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        strcpy(line, "r2fs mount B/P /m ");
-        strcat(line, cases[i].options);
+        snprintf(line, sizeof line, "r2fs mount B/P /m %s", cases[i].options);
         good(line);
         if (conf.poll_ms != cases[i].ms)
             fail_msg("%s: %lld", cases[i].options, (long long)conf.poll_ms);
@@ -325,9 +325,9 @@ static void each_command_has_a_help(void **state)
 
 static void expect_source(const char *source, const char *remote, const char *bucket, const char *prefix)
 {
-    char line[256] = "r2fs ls ";
+    char line[256];
 
-    strcat(line, source);
+    snprintf(line, sizeof line, "r2fs ls %s", source);
     good(line);
     if (conf_source_parse(&conf, &error))
         fail_msg("%s: %s", source, error.message);
@@ -355,8 +355,8 @@ static void sources(void **state)
     expect_source("B/a:b/c", NULL, "B", "a:b/c");
     expect_source("B/.r2fsx/..a", NULL, "B", ".r2fsx/..a");
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        char line[64] = "r2fs ls ";
-        strcat(line, wrong[i]);
+        char line[64];
+        snprintf(line, sizeof line, "r2fs ls %s", wrong[i]);
         good(line);
         if (!conf_source_parse(&conf, &error))
             fail_msg("%s was taken", wrong[i]);

@@ -27,7 +27,7 @@
 #define DEADLINE_MS 10000
 
 static struct ctl *ctl;
-static char spool[64], runtime[64];
+static char spool[40], runtime[40];
 static dev_t device;
 static atomic_int calls_gone, release_slow;
 
@@ -256,7 +256,7 @@ static void the_spools_name_finds_it_without_a_mount(void **state)
 /* As another user, whose codes come back as this process's exit code: 10 × that of status + that of flush. */
 static int as_nobody(void)
 {
-    char path[200], directory[108];
+    char path[108], directory[40];
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     static const char request[] = "{\"op\":\"status\"}\n{\"op\":\"flush\"}\n";
     char text[4096];
@@ -265,7 +265,7 @@ static int as_nobody(void)
 
     ctl_directory(directory, sizeof directory, 0);
     snprintf(path, sizeof path, "%s/%s.sock", directory, spool);
-    strcpy(address.sun_path, path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     if (setgid(65534) || setuid(65534) || connect(fd, (struct sockaddr *)&address, sizeof address))
         return 99;
     if (write(fd, request, sizeof request - 1) < 0)
@@ -278,7 +278,7 @@ static int as_nobody(void)
         text[length] = '\0';
         n = 0;
         for (char *at = text; n < 2 && (at = strstr(at, "\"exit\":")); n++, at++)
-            codes[n] = atoi(at + 7) ? 1 : 0;
+            codes[n] = at[7] == '0' ? 0 : 1;
     }
     return codes[0] * 10 + codes[1];
 }
@@ -348,7 +348,7 @@ static int set_up(void **state)
     /* Names that no other run has; as root the directory is everybody's. */
     snprintf(spool, sizeof spool, "test-ctl-%d", getpid());
     device = makedev(4000 + (unsigned)getpid() % 90, (unsigned)getpid());
-    strcpy(runtime, "/tmp/r2fs-ctl.XXXXXX");
+    snprintf(runtime, sizeof runtime, "/tmp/r2fs-ctl.XXXXXX");
     return mkdtemp(runtime) && !setenv("XDG_RUNTIME_DIR", runtime, 1) ? 0 : -1;
 }
 

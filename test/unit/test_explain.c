@@ -19,8 +19,8 @@ static const char *explain(enum s3_outcome outcome, const char *code, int status
     static char sentence[512];
     struct s3_error error = { .outcome = outcome, .http_status = status };
 
-    strcpy(error.code, code);
-    strcpy(error.message, message);
+    snprintf(error.code, sizeof error.code, "%s", code);
+    snprintf(error.message, sizeof error.message, "%s", message);
     explain_s3(sentence, sizeof sentence, &where, &error);
     return sentence;
 }
@@ -42,19 +42,19 @@ static void a_wrong_key_names_endpoint_key_code_and_advice(void **state)
 {
     (void)state;
     expect(explain(S3_BAD_KEY, "InvalidAccessKeyId", 403, "No such key."), "acc.example:9", "S3_ACCESS_KEY", "InvalidAccessKeyId", "403",
-           "No such key)", "check the key id", NULL);
-    expect(explain(S3_BAD_KEY, "SignatureDoesNotMatch", 403, ""), "SignatureDoesNotMatch", "check the secret", NULL);
-    expect(explain(S3_BAD_KEY, "ExpiredToken", 400, ""), "ExpiredToken", "get a new one", NULL);
+           "No such key)", "check the key id", (char *)NULL);
+    expect(explain(S3_BAD_KEY, "SignatureDoesNotMatch", 403, ""), "SignatureDoesNotMatch", "check the secret", (char *)NULL);
+    expect(explain(S3_BAD_KEY, "ExpiredToken", 400, ""), "ExpiredToken", "get a new one", (char *)NULL);
 }
 
 static void each_kind_of_failure_names_its_thing(void **state)
 {
     (void)state;
-    expect(explain(S3_NO_BUCKET, "NoSuchBucket", 404, ""), "bucket bucket", "NoSuchBucket", "create it", NULL);
-    expect(explain(S3_DENIED, "AccessDenied", 403, ""), "bucket/threads/T", "AccessDenied", NULL);
-    expect(explain(S3_UNREACHABLE, "CURLE_COULDNT_CONNECT", 0, "Connection refused"), "acc.example:9", "can't be reached", "Connection refused", NULL);
-    expect(explain(S3_CLOCK, "RequestTimeTooSkewed", 403, ""), "clock", "RequestTimeTooSkewed", NULL);
-    expect(explain(S3_TIMEOUT, "", 0, ""), "in time", NULL);
+    expect(explain(S3_NO_BUCKET, "NoSuchBucket", 404, ""), "bucket bucket", "NoSuchBucket", "create it", (char *)NULL);
+    expect(explain(S3_DENIED, "AccessDenied", 403, ""), "bucket/threads/T", "AccessDenied", (char *)NULL);
+    expect(explain(S3_UNREACHABLE, "CURLE_COULDNT_CONNECT", 0, "Connection refused"), "acc.example:9", "can't be reached", "Connection refused", (char *)NULL);
+    expect(explain(S3_CLOCK, "RequestTimeTooSkewed", 403, ""), "clock", "RequestTimeTooSkewed", (char *)NULL);
+    expect(explain(S3_TIMEOUT, "", 0, ""), "in time", (char *)NULL);
     assert_null(strchr(explain(S3_TIMEOUT, "", 0, ""), '('));
 }
 
@@ -98,7 +98,7 @@ static void a_local_failure_says_what_this_machine_lacks(void **state)
 
     (void)state;
     explain_s3(sentence, sizeof sentence, &where, &error);
-    expect(sentence, "Too many open files", NULL);
+    expect(sentence, "Too many open files", (char *)NULL);
 }
 
 int main(void)
