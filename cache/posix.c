@@ -256,7 +256,7 @@ char *posix_keep(const char *key, const struct s3_object *object)
             keep_string(meta, object->meta[i].name, object->meta[i].value);
     if (json_object_size(meta) > 0)
         (void)json_object_set(kept, "meta", meta);
-    char *text = json_object_size(kept) > 0 ? json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(meta);
     json_decref(kept);
     return text;
@@ -271,7 +271,7 @@ char *posix_keep_for_new_bytes(const char *kept)
     (void)json_object_del(meta, "md5chksum"); /* rclone: the MD5 of a multipart object */
     if (json_object_size(meta) == 0)
         (void)json_object_del(object, "meta");
-    char *text = json_object_size(object) > 0 ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(object);
     return text;
 }

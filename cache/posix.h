@@ -28,10 +28,10 @@ struct posix_headers {
 int posix_encode(const struct cache *cache, const char *key, const struct inode *inode, const char *kept, const char *nonce,
                  struct posix_headers *headers);
 void posix_headers_fini(struct posix_headers *headers);
-/* The JSON that remote.headers keeps of an object: what posix_encode would not write by itself. NULL when that is nothing.
- * The caller's. */
+/* The JSON that remote.headers keeps of an object: what posix_encode would not write by itself; "{}" when that is nothing, so
+ * that NULL there says that nobody has looked. The caller's; NULL: no memory. */
 char *posix_keep(const char *key, const struct s3_object *object);
-/* What of it still holds when other bytes are written (not, for instance, rclone's md5chksum). NULL: nothing. The caller's. */
+/* What of it still holds when other bytes are written (not, for instance, rclone's md5chksum). The caller's. NULL for NULL. */
 char *posix_keep_for_new_bytes(const char *kept);
 /* The Content-Type that we give an object by its name, static or kept for ever. */
 const char *posix_content_type(const char *key, uint32_t mode);
