@@ -83,7 +83,7 @@ static void op_object_reply(struct exchange *ex, struct object *o) {
 		return;
 	}
 	reply_reset(&ex->reply);
-	if (!ranged && op_object_decoded(ex, o))
+	if (!ranged && ex->kind == KIND_GET && op_object_decoded(ex, o))
 		return;
 	op_object_reply_headers(ex, o);
 	ex->reply.status = ranged ? 206 : 200;
