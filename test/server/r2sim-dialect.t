@@ -59,6 +59,21 @@ def _(sim):
     equal(connection.getresponse().status, 417)
 
 
+@test("what Debian's rclone sends is taken where that is switched on", "--ignore-acl", "--continue-100")
+def _(sim):
+    c = sim.client()
+    equal(c.put("k", b"", headers={"x-amz-acl": "private"}).status, 200)
+    headers = c.sign("PUT", "/b/l", [], {"expect": "100-continue"}, "UNSIGNED-PAYLOAD")
+    connection = c.connect()
+    connection.putrequest("PUT", "/b/l", skip_host=True, skip_accept_encoding=True)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.putheader("content-length", "5")
+    connection.endheaders()
+    connection.send(b"hello")
+    equal(connection.getresponse().status, 200)
+
+
 @test("Content-MD5 is checked")
 def _(sim):
     c = sim.client()

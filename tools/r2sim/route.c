@@ -116,11 +116,13 @@ static bool route_known_query(enum kind kind, const char *name) {
 	return !strcmp(name, "x-id");
 }
 
-static bool route_refused_header(const char *name) {
+static bool route_refused_header(const struct exchange *ex, const char *name) {
 	static const char *const refused[] = {
 	    "x-amz-acl", "x-amz-grant-", "x-amz-tagging", "x-amz-server-side-encryption", "x-amz-object-lock-", "x-amz-request-payer",
 	    "x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner", "x-amz-website-redirect-location", "x-amz-bypass-governance-retention",
 	    "x-amz-mfa", "x-amz-object-ownership", "x-amz-decoded-content-length", "x-amz-trailer"};
+	if (ex->set.ignore_acl && !strcmp(name, "x-amz-acl"))
+		return false;
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
 		if (!strncmp(name, refused[i], strlen(refused[i])))
 			return true;
@@ -140,7 +142,7 @@ static bool route_headers(struct exchange *ex) {
 	size_t metadata = 0;
 	for (size_t i = 0; i < ex->headers.n; i++) {
 		const struct field *f = &ex->headers.v[i];
-		if (route_refused_header(f->name) || (!*f->value && route_optional_header(f->name))) {
+		if (route_refused_header(ex, f->name) || (!*f->value && route_optional_header(f->name))) {
 			reply_error_detail(ex, "NotImplemented", "Header '%s' with value '%s' not implemented", f->name, f->value);
 			return false;
 		}
@@ -173,7 +175,7 @@ static bool route_length(struct exchange *ex) {
 }
 
 bool route_dialect(struct exchange *ex) {
-	if (exchange_header(ex, "expect")) {
+	if (exchange_header(ex, "expect") && !ex->set.continue_100) {
 		reply_error(ex, "ExpectationFailed");
 		return false;
 	}

@@ -385,7 +385,7 @@ static enum MHD_Result server_handle(void *cls, struct MHD_Connection *connectio
 	if (call->stage == SERVER_NEW) {
 		server_begin(call, method);
 		/* Answered before libmicrohttpd would invite the body. */
-		if (!call->ex->control && exchange_header(call->ex, "expect"))
+		if (!call->ex->control && !call->ex->set.continue_100 && exchange_header(call->ex, "expect"))
 			return server_answer(call, &(bool){false});
 		return MHD_YES;
 	}

@@ -28,6 +28,8 @@ static const struct setting {
     SWITCH(copy_keeps_etag, "a copied multipart object keeps its ETag; else it gets the MD5 of its bytes (on)"),
     SWITCH(nfc, "normalise keys to NFC (on)"),
     SWITCH(gzip_decode, "decode objects with Content-Encoding gzip for clients that do not accept it (on)"),
+    SWITCH(ignore_acl, "ignore x-amz-acl, which older rclones send, instead of answering 501 (off)"),
+    SWITCH(continue_100, "invite a body that is announced by Expect: 100-continue instead of answering 417 (off)"),
     NUMBER(max_keys, "the longest page of a listing (1000)"),
     NUMBER(delay_ms, "answer each request this much later, half of it before the effect, half after (0)"),
     NUMBER(bandwidth, "bytes a second of each connection, each way; 0 is no limit (0)"),

@@ -15,7 +15,7 @@ struct settings {
 	/* The dialect. The defaults are R2's. */
 	bool rate_limit, conditional_delete, cf_copy_conditions, aws_copy_conditions;
 	bool ignore_put_conditions, ignore_copy_conditions, ignore_complete_conditions, ignore_get_conditions;
-	bool equal_parts, copy_keeps_etag, nfc, gzip_decode;
+	bool equal_parts, copy_keeps_etag, nfc, gzip_decode, ignore_acl, continue_100;
 	int64_t rate_limit_ms, min_part, max_keys;
 	/* The weather. */
 	int64_t delay_ms, bandwidth, clock_skew_s, quota, cut_after;
