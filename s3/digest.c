@@ -128,3 +128,16 @@ out:
     EVP_MD_CTX_free(sha256_ctx);
     return rc;
 }
+
+int digest_body_md5_hex(const struct s3_body *body, char hex[33])
+{
+    char base64[DIGEST_MD5_BASE64];
+    unsigned char bytes[18];
+    int rc = digest_body(body, base64, NULL);
+    if (rc)
+        return rc;
+    if (EVP_DecodeBlock(bytes, (const unsigned char *)base64, DIGEST_MD5_BASE64 - 1) != (int)sizeof bytes)
+        return -EINVAL;
+    digest_hex(bytes, 16, hex);
+    return 0;
+}

@@ -22,5 +22,7 @@ int digest_md5_base64(const char *hex, char base64[DIGEST_MD5_BASE64]);
  * sha256 in hex (NULL: not). Blocks on the file. -EIO when the file is shorter than the body, else pread's error.
  */
 int digest_body(const struct s3_body *body, char md5[DIGEST_MD5_BASE64], char sha256[DIGEST_SHA256_HEX]);
+/* The ETag that a single PUT of this body gets where ETags are MD5s: 32 hex digits. Errors as digest_body. */
+int digest_body_md5_hex(const struct s3_body *body, char hex[33]);
 
 #endif
