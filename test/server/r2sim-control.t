@@ -165,50 +165,6 @@ def _(sim):
         equal(s.stop(), 0)
 
 
-def rate(sim, method, seconds):
-    """Answers a second to signed requests of 4 KiB over four connections with keep-alive, 16 requests in flight on each."""
-    import hashlib
-    import re
-    import select
-    import socket
-    c, body = sim.client(), b"x" * 4096 if method == "PUT" else b""
-    requests = []
-    for i in range(16):
-        headers = c.sign(method, f"/b/k{i}", [], {}, hashlib.sha256(body).hexdigest())
-        headers["content-length"] = str(len(body))
-        requests.append(f"{method} /b/k{i} HTTP/1.1\r\n".encode() + "".join(f"{k}: {v}\r\n" for k, v in headers.items()).encode() + b"\r\n" + body)
-    batch, sockets, left = b"".join(requests), [], {}
-    for _ in range(4):
-        s = socket.create_connection(("127.0.0.1", sim.port))
-        s.sendall(batch)
-        sockets.append(s)
-        left[s] = len(requests)
-    answers, start = 0, time.monotonic()
-    while time.monotonic() - start < seconds:
-        for s in select.select(sockets, [], [], 5)[0]:
-            data = s.recv(1 << 18)
-            # A line that is cut in two is missed: that counts against the server, not for it.
-            n = len(re.findall(rb"HTTP/1.1 200 ", data))
-            assert data and b"HTTP/1.1 4" not in data, data[:500]
-            answers += n
-            left[s] -= n
-            if left[s] <= len(requests) // 2:
-                s.sendall(batch)
-                left[s] += len(requests)
-    for s in sockets:
-        s.close()
-    return answers / seconds
-
-
-@test("it answers 5,000 requests of 4 KiB a second, PUT and GET", "--no-rate-limit")
-def _(sim):
-    for i in range(16):
-        sim.control.call("PUT", f"object/b/k{i}", b"x" * 4096)
-    for method in ("PUT", "GET"):
-        # The machine may be busy with something else for a while.
-        wait(lambda method=method: rate(sim, method, 0.5) >= 5000, 30)
-
-
 @test("it ends on SIGTERM while requests hang, wait and stream", "--delay-ms", "100000", "--bandwidth", "1000")
 def _(sim):
     sim.control.fault(kind="Head", answer="hang")
