@@ -212,6 +212,22 @@ int conf_complete(struct conf *conf, struct conf_error *error)
     return r;
 }
 
+int conf_reload(const struct conf *conf, struct s3_cred *cred, struct conf_error *error)
+{
+    struct conf fresh = { .command = conf->command, .remote = conf->remote, .bucket = conf->bucket, .given = conf->given };
+    int r = conf_cred_find(&fresh, error);
+
+    if (r)
+        s3_cred_fini(&fresh.cred);
+    else
+        *cred = fresh.cred;
+    free(fresh.endpoint);
+    free(fresh.region);
+    free(fresh.cred_from);
+    free(fresh.endpoint_from);
+    return r;
+}
+
 void conf_fini(struct conf *conf)
 {
     char *strings[] = {

@@ -125,6 +125,9 @@ int conf_parse(struct conf *conf, int argc, char *const argv[], struct conf_erro
  * filled; conf_fini is the caller's in both cases. */
 int conf_complete(struct conf *conf, struct conf_error *error);
 
+/* Looks for the key again in all sources, as conf_complete did: files may have changed. *cred is the caller's. 0 or -errno with *error filled. */
+int conf_reload(const struct conf *conf, struct s3_cred *cred, struct conf_error *error);
+
 /* Wipes secrets. Legal on a zeroed struct, and twice. */
 void conf_fini(struct conf *conf);
 

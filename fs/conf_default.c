@@ -104,27 +104,38 @@ static void default_owner(struct conf *conf)
     conf->owner = sudo_uid >= 0 ? (uid_t)sudo_uid : getuid();
 }
 
-/* The mount point's absolute path with the symlinks above it resolved. The last step is left alone when it can't be
- * looked at: it may be missing, or a dead mount. */
+/* A path's last step without looking at what it leads to: a mount there may hang. readlink(2) asks the kernel alone. */
+static bool is_plain_step(const char *path, const char *name)
+{
+    char target[1];
+
+    return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && readlink(path, target, sizeof target) < 0;
+}
+
+/* The mount point's absolute path with the symlinks above it resolved; it may be missing, or a dead mount. */
 static int resolve_place(struct conf *conf, struct conf_error *error)
 {
-    char whole[PATH_MAX], above[PATH_MAX], *resolved;
+    char whole[PATH_MAX], *resolved = NULL;
 
     if (conf_absolute(&conf->path))
         return no_memory(error);
     for (size_t n = strlen(conf->path); n > 1 && conf->path[n - 1] == '/'; n--)
         conf->path[n - 1] = '\0';
-    if (realpath(conf->path, whole)) {
+    const char *name = strrchr(conf->path, '/') + 1;
+    if (is_plain_step(conf->path, name)) {
+        char *parent = strndup(conf->path, (size_t)(name - conf->path));
+        if (!parent)
+            return no_memory(error);
+        const char *above = realpath(parent, whole);
+        free(parent);
+        if (!above)
+            return 0;
+        if (asprintf(&resolved, "%s/%s", strcmp(above, "/") != 0 ? above : "", name) < 0)
+            resolved = NULL;
+    } else if (realpath(conf->path, whole)) {
         resolved = strdup(whole);
     } else {
-        const char *name = strrchr(conf->path, '/') + 1;
-        char *parent = strndup(conf->path, (size_t)(name - conf->path));
-        bool usable = parent && realpath(parent, above) && *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-        free(parent);
-        if (!usable)
-            return 0;
-        if (asprintf(&resolved, "%s/%s", strcmp(above, "/") ? above : "", name) < 0)
-            resolved = NULL;
+        return 0;
     }
     if (!resolved)
         return no_memory(error);

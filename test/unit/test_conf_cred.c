@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/conf.h"
@@ -305,6 +308,39 @@ static void the_command_line_goes_before_everything(void **state)
     expect("k", "s", NULL, "http://e", "flag");
 }
 
+static void a_key_that_changed_in_its_file_is_found_again(void **state)
+{
+    struct s3_cred cred = { .key_id = NULL };
+
+    (void)state;
+    environment(NULL);
+    const char *path = put_file("rotating", 0600, "[default]\naws_access_key_id=k1\naws_secret_access_key=s1\n");
+    good("B/P", "--credentials", path);
+    put_file("rotating", 0600, "[default]\naws_access_key_id=k2\naws_secret_access_key=s2\naws_session_token=t2\n");
+    assert_int_equal(conf_reload(&conf, &cred, &error), 0);
+    assert_string_equal(cred.key_id, "k2");
+    assert_string_equal(cred.token, "t2");
+    s3_cred_fini(&cred);
+    expect("k1", "s1", NULL, NULL, NULL);
+    put_file("rotating", 0600, "[default]\naws_access_key_id=k3\n");
+    assert_int_equal(conf_reload(&conf, &cred, &error), -EINVAL);
+}
+
+static void a_protected_process_leaves_no_core(void **state)
+{
+    struct rlimit limit;
+    int status;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        conf_protect();
+        _exit(prctl(PR_GET_DUMPABLE) || getrlimit(RLIMIT_CORE, &limit) || limit.rlim_max);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void owners(void **state)
 {
     (void)state;
@@ -402,6 +438,8 @@ int main(void)
         cmocka_unit_test(a_remote_of_the_environment_alone),
         cmocka_unit_test(remotes_that_are_refused),
         cmocka_unit_test(the_command_line_goes_before_everything),
+        cmocka_unit_test(a_key_that_changed_in_its_file_is_found_again),
+        cmocka_unit_test(a_protected_process_leaves_no_core),
         cmocka_unit_test(owners),
         cmocka_unit_test(cache_directory_and_sizes),
         cmocka_unit_test(the_mount_point_is_absolute_and_resolved_above),
