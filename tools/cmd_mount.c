@@ -14,9 +14,9 @@
 
 #include "fs/explain.h"
 #include "fs/mount.h"
+#include "fs/mountpoint.h"
 #include "tools/cmd.h"
 #include "tools/target.h"
-#include "tools/unmount.h"
 
 #define PROBE_MS 2000 /* a mount that does not answer a stat for so long is taken for alive but stuck */
 
@@ -68,7 +68,7 @@ static int check_free(const struct conf *conf)
         target_fini(&target);
         if (!dead)
             return conf->allow_non_empty ? EXIT_GOOD : EXIT_MOUNT_FAILED;
-        r = unmount(conf->path, UNMOUNT_LAZY);
+        r = mountpoint_remove(conf->path, true);
         if (r) {
             explain_print("%s: the dead mount there can't be cleared: %s; do it as root: umount -l %s", conf->path, strerror(-r), conf->path);
             return EXIT_MOUNT_FAILED;

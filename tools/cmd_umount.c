@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "fs/explain.h"
+#include "fs/mountpoint.h"
 #include "s3/base/clock.h"
 #include "tools/cmd.h"
 #include "tools/target.h"
-#include "tools/unmount.h"
 
 #define ANSWER_SLACK_MS 10000 /* beyond its time by this a daemon does not answer at all */
 #define END_MS 5000           /* how long a daemon may take to end after its last answer */
@@ -106,7 +106,10 @@ static int say_unmount(const struct target *target, int r)
 /* Without its daemon there is nothing to ask. */
 static int unmount_dead(const struct target *target, bool force)
 {
-    int r = unmount(target->mountpoint, force ? UNMOUNT_FORCE : UNMOUNT_LAZY);
+    /* Ending its requests first, or the unmount itself could hang. */
+    if (force)
+        mountpoint_abort(target->dev);
+    int r = mountpoint_remove(target->mountpoint, true);
 
     if (r)
         return say_unmount(target, r);
@@ -133,7 +136,7 @@ static int unmount_live(const struct conf *conf, const struct target *target, st
         return EXIT_MOUNT_FAILED;
     }
     json_decref(answer);
-    r = unmount(target->mountpoint, conf->lazy ? UNMOUNT_LAZY : UNMOUNT_PLAIN);
+    r = mountpoint_remove(target->mountpoint, conf->lazy);
     return r ? say_unmount(target, r) : drain(target, client, deadline);
 }
 

@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/mountpoint.h"
 #include "tools/target.h"
-#include "tools/unmount.h"
 
 static void a_path_on_another_file_system_is_found_and_is_not_ours(void **state)
 {
@@ -77,12 +77,12 @@ static int in_namespace(const char *directory)
         strcmp(target.mountpoint, bound) != 0)
         return 3;
     target_fini(&target);
-    if (chdir(below) || unmount(place, UNMOUNT_PLAIN) != -EBUSY || unmount(place, UNMOUNT_LAZY))
+    if (chdir(below) || mountpoint_remove(place, false) != -EBUSY || mountpoint_remove(place, true))
         return 4;
     if (target_at(&target, place) || strcmp(target.source, "first") != 0)
         return 5;
     target_fini(&target);
-    return unmount(place, UNMOUNT_PLAIN) ? 6 : target_at(&target, place) == -ENOENT ? 0 : 7;
+    return mountpoint_remove(place, false) ? 6 : target_at(&target, place) == -ENOENT ? 0 : 7;
 }
 
 static void the_newest_mount_of_a_place_counts_and_binds_are_seen_through(void **state)
