@@ -123,6 +123,11 @@ static int64_t poll_interval(const struct conf *conf)
     return stopped ? 0 : poll;
 }
 
+static int64_t at_most_longest(int64_t ms)
+{
+    return ms < CONF_LONGEST ? ms : CONF_LONGEST;
+}
+
 static int apply_rules(struct conf *conf, struct conf_error *error)
 {
     const struct conf_given *given = conf->given;
@@ -132,11 +137,14 @@ static int apply_rules(struct conf *conf, struct conf_error *error)
     conf->max_dirty_age_ms = given->max_dirty_age_ms < 0 ? 5000 : given->max_dirty_age_ms;
     if (conf->max_dirty_age_ms < conf->write_back_ms)
         conf->max_dirty_age_ms = conf->write_back_ms;
+    conf->write_back_ms = at_most_longest(conf->write_back_ms);
+    conf->max_dirty_age_ms = at_most_longest(conf->max_dirty_age_ms);
     conf->drain_given = given->drain_timeout_ms >= 0;
     if (conf->drain_given)
         conf->drain_timeout_ms = given->drain_timeout_ms;
-    conf->poll_ms = poll_interval(conf);
-    if (conf->poll_idle_ms == CONF_NEVER || conf->poll_idle_ms <= conf->poll_ms)
+    conf->poll_ms = at_most_longest(poll_interval(conf));
+    conf->poll_idle_ms = at_most_longest(conf->poll_idle_ms);
+    if (conf->poll_idle_ms <= conf->poll_ms)
         conf->poll_idle_ms = 0;
     conf->virtual_host = !given->path_style;
 

@@ -20,6 +20,7 @@
 #include "s3/s3.h"
 
 #define CONF_NEVER ((int64_t)1 << 60) /* a duration of `off`: may be added to a clock without overflow */
+#define CONF_LONGEST INT32_MAX         /* 24 days: no longer are write-back, dirty age and poll intervals */
 #define CONF_UNLIMITED UINT64_MAX     /* a size of `off` */
 
 enum conf_command {
@@ -69,16 +70,16 @@ struct conf {
     uint64_t cache_min_free; /* bytes always left free. Default: the smaller of 1 GiB and 5 % of that file system */
 
     /* Write-back. */
-    int64_t write_back_ms;    /* 1000; ≥ 0 */
-    int64_t max_dirty_age_ms; /* 5000 or write_back_ms, whichever is longer */
+    int64_t write_back_ms;    /* 1000; 0 … CONF_LONGEST */
+    int64_t max_dirty_age_ms; /* 5000 or write_back_ms, whichever is longer; ≤ CONF_LONGEST */
     int64_t drain_timeout_ms; /* 30000; 0: do not wait; or CONF_NEVER */
     uint64_t keep_base;       /* 64 MiB: the base of a file up to this size is fetched at its first write */
     enum conf_fsync fsync;
     enum conf_conflict on_conflict;
 
     /* Coherence. */
-    int64_t poll_ms;      /* 5000, read-only 30000; 0: never poll. The smaller of --poll-interval and --dir-cache-time */
-    int64_t poll_idle_ms; /* 0: never slow down; else poll this often while nobody uses the mount */
+    int64_t poll_ms;      /* 5000, read-only 30000; 0: never poll; ≤ CONF_LONGEST. The smaller of --poll-interval and --dir-cache-time */
+    int64_t poll_idle_ms; /* 0: never slow down; else poll this often while nobody uses the mount; ≤ CONF_LONGEST */
 
     /* The tree. */
     bool read_only;

@@ -61,7 +61,7 @@ const struct conf_option conf_option_table[] = {
     /* Coherence. */
     VALUE("poll-interval", DURATION, GIVEN(poll_ms), M, "TIME  look for changes of others this often (default 5s, read-only 30s; 0 or off: never)"),
     VALUE("dir-cache-time", DURATION, GIVEN(dir_cache_ms), M, "TIME  the same knob: the smaller of those given counts"),
-    VALUE("poll-idle", DURATION, FIELD(poll_idle_ms), M, "TIME  poll only this often while nobody uses the mount (default: no slower)"),
+    VALUE("poll-idle", DURATION, FIELD(poll_idle_ms), M, "TIME  poll only this often while nobody uses the mount (default: no slower; off: not at all)"),
 
     /* The tree. */
     VALUE("read-only", FLAG, FIELD(read_only), M, "send nothing but List, Get and Head"),

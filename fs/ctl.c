@@ -417,7 +417,9 @@ int ctl_start(struct ctl **started, const struct ctl_config *config)
         *started = ctl;
         return 0;
     }
-    log_error("control socket %s: %s", ctl->socket_path[0] ? ctl->socket_path : ctl->directory, strerror(-r));
+    /* Another daemon is no fault of ours; who calls may wait for it. */
+    if (r != -EADDRINUSE)
+        log_error("control socket %s: %s", ctl->socket_path[0] ? ctl->socket_path : ctl->directory, strerror(-r));
     if (ctl->listen_fd >= 0)
         close(ctl->listen_fd);
     if (ctl->wake_fd >= 0)

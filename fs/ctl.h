@@ -65,7 +65,7 @@ struct ctl_config {
 
 /*
  * Makes the directory and the socket, and starts the thread. 0 or -errno: -EADDRINUSE when another daemon answers on
- * it (a socket nobody answers on is replaced); logged. Call after the fork.
+ * it (a socket nobody answers on is replaced); what else fails is logged. Call after the fork.
  */
 int ctl_start(struct ctl **started, const struct ctl_config *config);
 /* The link by which paths find the socket; again after another mount of the same daemon replaces it. 0 or -errno. */

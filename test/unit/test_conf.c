@@ -205,6 +205,11 @@ static void rclones_names_set_the_same_things(void **state)
     assert_int_equal(conf.log_file[0], '/');
     assert_int_equal(conf.log_level, LOG_LEVEL_DEBUG);
     bad("r2fs mount B/P /m --write-back off", "write-back");
+    good("r2fs mount B/P /m --write-back 1y --max-dirty-age off --dir-cache-time 9000h --drain-timeout off");
+    assert_int_equal(conf.write_back_ms, CONF_LONGEST);
+    assert_int_equal(conf.max_dirty_age_ms, CONF_LONGEST);
+    assert_int_equal(conf.poll_ms, CONF_LONGEST);
+    assert_int_equal(conf.drain_timeout_ms, CONF_NEVER);
 }
 
 static void daemon_and_foreground(void **state)
