@@ -98,6 +98,9 @@ int cache_start(struct cache *cache, int timeout_ms, struct s3_error *error);
 void cache_close(struct cache *cache);
 
 const char *cache_spool(const struct cache *cache); /* the spool's folder, borrowed */
+/* The folder that cache_open would use, made or not: its last part names the control socket of whoever has it open. The
+ * caller's; NULL: no memory. */
+char *cache_spool_path(const struct cache_config *config);
 
 /* ---- attributes ---- */
 
