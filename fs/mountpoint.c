@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,29 +61,6 @@ bool mountpoint_find(const char *path, dev_t *dev)
     free(line);
     fclose(table);
     return found;
-}
-
-int mountpoint_prepare(const char *path, char *why, size_t why_size)
-{
-    struct stat stat_buf;
-    dev_t dev;
-    bool ours = mountpoint_find(path, &dev);
-    int rc = stat(path, &stat_buf) == 0 ? 0 : -errno;
-    if (rc == -ENOTCONN && ours) {
-        log_notice("The mount at %s is dead: its daemon has gone. It is cleared away.", path);
-        rc = mountpoint_remove(path, true);
-        if (rc == 0) {
-            ours = mountpoint_find(path, &dev);
-            rc = stat(path, &stat_buf) == 0 ? 0 : -errno;
-        }
-    }
-    if (rc != 0)
-        snprintf(why, why_size, "mount point %s: %s", path, strerror(-rc));
-    else if (!S_ISDIR(stat_buf.st_mode))
-        snprintf(why, why_size, "mount point %s is no directory", path);
-    else if (ours)
-        snprintf(why, why_size, "mount point %s is busy: r2fs is mounted there already; end that with `r2fs umount %s`", path, path);
-    return rc != 0 ? rc : !S_ISDIR(stat_buf.st_mode) ? -ENOTDIR : ours ? -EBUSY : 0;
 }
 
 static int write_line(const char *path, const char *text)
