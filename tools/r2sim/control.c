@@ -31,14 +31,12 @@ void control_reply(struct exchange *ex, json_t *json) {
 void control_error(struct exchange *ex, int status, const char *format, ...) {
 	va_list ap;
 	va_start(ap, format);
-	char *s = NULL;
-	int n = vasprintf(&s, format, ap);
+	char *s = mem_vprintf(format, ap);
 	va_end(ap);
 	reply_reset(&ex->reply);
-	control_reply(ex, json_pack("{s:s}", "error", n < 0 ? "" : s));
+	control_reply(ex, json_pack("{s:s}", "error", s));
 	ex->reply.status = status;
-	if (n >= 0)
-		free(s);
+	free(s);
 }
 
 static bool control_is(const struct exchange *ex, const char *method) {

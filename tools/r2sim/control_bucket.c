@@ -120,7 +120,7 @@ void control_bucket_change(struct exchange *ex, const char *rest) {
 
 /* An object whose bytes begin with its key and go on with a pattern, so that no two are alike. */
 static struct object *control_bucket_grow(struct exchange *ex, const char *key, size_t size, const json_t *meta) {
-	struct object *o = object_new(key);
+	struct object *o = store_object_new(key);
 	char *bytes = mem_grow(NULL, size + 1);
 	size_t head = (size_t)snprintf(bytes, size + 1, "%s\n", key);
 	for (size_t i = head < size ? head : size; i < size; i++)
@@ -131,7 +131,7 @@ static struct object *control_bucket_grow(struct exchange *ex, const char *key, 
 	free(bytes);
 	o->body = body_new(blob_writer_finish(&w));
 	if (rc) {
-		object_put(o);
+		store_object_put(o);
 		return NULL;
 	}
 	op_common_md5_etag(o->etag, o->body);

@@ -1,7 +1,7 @@
 #ifndef R2SIM_ESCAPE_H
 #define R2SIM_ESCAPE_H
 /* The spellings that S3 uses: percent encoding, hexadecimal, base64, XML, times, RFC 2047, Unicode's NFC. Pure functions. */
-#include "tools/r2sim/mem.h"
+#include "tools/r2sim/text.h"
 
 /* RFC 3986: all but A-Z a-z 0-9 - . _ ~ (and '/' where keep_slash) becomes %XX. */
 void escape_percent(struct text *to, const char *s, bool keep_slash);

@@ -6,7 +6,7 @@
  * The server fills in the request, route_ sorts it, verify_ checks who asks, an op_ or control_ function fills in the reply and the
  * server sends it. Only one thread works on an exchange at a time.
  */
-#include "tools/r2sim/body.h"
+#include "tools/r2sim/reply.h"
 #include "tools/r2sim/settings.h"
 #include "tools/r2sim/store.h"
 
@@ -24,15 +24,6 @@ bool exchange_kind_mutates(enum kind kind);     /* changes what the bucket holds
 
 struct sim;
 struct credential;
-
-struct reply {
-	int status;
-	char code[48]; /* of an error; empty when it is none */
-	struct fields headers;
-	struct text text;
-	struct body *body; /* instead of text, its bytes [offset, offset + length) */
-	uint64_t offset, length;
-};
 
 struct exchange {
 	struct sim *sim;
@@ -78,11 +69,4 @@ void exchange_put(struct exchange *ex);
 const char *exchange_header(const struct exchange *ex, const char *lower_case_name);
 const char *exchange_query(const struct exchange *ex, const char *name);
 int64_t exchange_now_ms(const struct exchange *ex); /* by the server's clock, skew included */
-
-void reply_reset(struct reply *r);
-void reply_header(struct exchange *ex, const char *name, const char *value);
-/* The error as R2 words it; the status goes with the code. detail replaces the usual message. */
-void reply_error(struct exchange *ex, const char *code);
-void reply_error_detail(struct exchange *ex, const char *code, const char *detail, ...) __attribute__((format(printf, 3, 4)));
-void reply_xml(struct exchange *ex, int status); /* empties the text and begins an XML document in it */
 #endif

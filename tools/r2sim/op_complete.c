@@ -42,7 +42,7 @@ static bool op_complete_sizes(struct exchange *ex, struct part *const *parts, si
 }
 
 static struct object *op_complete_make(const struct exchange *ex, const struct upload *u, struct part *const *parts, size_t n) {
-	struct object *o = object_new(ex->key);
+	struct object *o = store_object_new(ex->key);
 	struct body **bodies = mem_zero(n * sizeof *bodies);
 	EVP_MD_CTX *md5 = EVP_MD_CTX_new();
 	unsigned char digest[16];
@@ -92,11 +92,11 @@ static void op_complete_run(struct exchange *ex, const struct parse_complete *re
 			store_upload_remove(s, b, u);
 		} else if (op_common_allow_write(ex, b, ex->key, 0)) {
 			struct object *o = op_complete_make(ex, u, parts, request->n);
-			object_get(o);
+			store_object_get(o);
 			op_common_publish(ex, b, o);
 			store_upload_remove(s, b, u);
 			op_complete_reply(ex, o);
-			object_put(o);
+			store_object_put(o);
 		}
 	}
 	free(parts);

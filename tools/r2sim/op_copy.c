@@ -51,7 +51,7 @@ static struct conditions op_copy_target_conditions(const struct exchange *ex) {
 
 /* The new version. Its body is the source's, shared. */
 static struct object *op_copy_make(const struct exchange *ex, const struct object *source, enum op_copy_directive directive) {
-	struct object *o = object_new(ex->key);
+	struct object *o = store_object_new(ex->key);
 	struct fields headers = {0}, meta = {0};
 	op_common_headers(ex, &headers, &meta);
 	if (directive != OP_COPY_REPLACE) {
@@ -95,7 +95,7 @@ static struct object *op_copy_source(struct exchange *ex, const char *bucket, co
 	else if (o->body->size > OP_COPY_MAX)
 		reply_error_detail(ex, "InvalidRequest", "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120");
 	else
-		return object_get(o);
+		return store_object_get(o);
 	return NULL;
 }
 
@@ -115,12 +115,12 @@ static void op_copy_run(struct exchange *ex, const char *bucket, const char *key
 		struct object *o = op_copy_make(ex, source, directive);
 		if (etag && *etag)
 			memcpy(o->etag, etag, STORE_ETAG_SIZE);
-		object_get(o);
+		store_object_get(o);
 		op_common_publish(ex, b, o);
 		op_copy_reply(ex, o);
-		object_put(o);
+		store_object_put(o);
 	}
-	object_put(source);
+	store_object_put(source);
 }
 
 /* Where copies get an ETag of their own: the MD5 of the source's bytes, read without the lock. Empty when that is what it is. */
@@ -133,11 +133,11 @@ static void op_copy_etag(struct exchange *ex, const char *bucket, const char *ke
 	const struct bucket *b = store_bucket(&ex->sim->store, bucket);
 	struct object *o = b ? store_find(b, key) : NULL;
 	if (o && strchr(o->etag, '-'))
-		source = object_get(o);
+		source = store_object_get(o);
 	store_unlock(&ex->sim->store);
 	if (source)
 		op_common_md5_etag(etag, source->body);
-	object_put(source);
+	store_object_put(source);
 }
 
 void op_copy(struct exchange *ex) {

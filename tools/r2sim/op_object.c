@@ -106,7 +106,7 @@ void op_object_get(struct exchange *ex) {
 	if (b && !(o = store_find(b, ex->key)))
 		reply_error(ex, "NoSuchKey");
 	if (o)
-		object_get(o);
+		store_object_get(o);
 	store_unlock(&ex->sim->store);
 	if (!o)
 		return;
@@ -115,13 +115,13 @@ void op_object_get(struct exchange *ex) {
 	} else if (ex->reply.status == 304) {
 		op_object_reply_headers(ex, o);
 	}
-	object_put(o);
+	store_object_put(o);
 }
 
 void op_object_put(struct exchange *ex) {
 	struct conditions conditions = op_common_conditions(ex);
 	char etag[64];
-	struct object *o = object_new(ex->key);
+	struct object *o = store_object_new(ex->key);
 	op_common_headers(ex, &o->headers, &o->meta);
 	memcpy(o->etag, ex->md5_hex, sizeof ex->md5_hex);
 	o->body = body_new(ex->blob);
@@ -138,5 +138,5 @@ void op_object_put(struct exchange *ex) {
 		o = NULL;
 	}
 	store_unlock(&ex->sim->store);
-	object_put(o);
+	store_object_put(o);
 }

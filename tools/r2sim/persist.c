@@ -1,5 +1,7 @@
 #include "tools/r2sim/persist.h"
 
+#include "tools/r2sim/text.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -176,7 +178,7 @@ static void persist_read_line(struct persist_reader *r, const json_t *line) {
 			store_remove(s, b, key);
 			return;
 		}
-		struct object *o = object_new(key);
+		struct object *o = store_object_new(key);
 		snprintf(o->etag, sizeof o->etag, "%s", etag);
 		o->modified_ms = o->born_ms = ms;
 		o->body = body;
@@ -277,7 +279,7 @@ int persist_load(struct store *s, const char *dir) {
 	/* Versions of an earlier run are nobody's past: their times of death are not known. */
 	for (struct bucket *b = s->buckets; b; b = b->hh.next)
 		while (b->dead_n)
-			object_put(b->dead[--b->dead_n]);
+			store_object_put(b->dead[--b->dead_n]);
 	rc = persist_open_index(s, path, fresh);
 out:
 	free(path);

@@ -6,7 +6,7 @@
  * One table names each setting; --delay-ms 20 on the command line, {"delay_ms": 20} sent to /_r2sim/config and the manual page use
  * its names. A request works on the copy taken when it arrived; cut, frozen and the count of mutations are asked afresh.
  */
-#include "tools/r2sim/mem.h"
+#include "tools/r2sim/text.h"
 
 #include <jansson.h>
 #include <pthread.h>

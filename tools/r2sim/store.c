@@ -23,19 +23,19 @@ static int64_t store_now_ms(void) {
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-struct object *object_new(const char *key) {
+struct object *store_object_new(const char *key) {
 	struct object *o = mem_zero(sizeof *o);
 	atomic_init(&o->refs, 1);
 	o->key = mem_copy(key);
 	return o;
 }
 
-struct object *object_get(struct object *o) {
+struct object *store_object_get(struct object *o) {
 	atomic_fetch_add(&o->refs, 1);
 	return o;
 }
 
-void object_put(struct object *o) {
+void store_object_put(struct object *o) {
 	if (!o || atomic_fetch_sub(&o->refs, 1) != 1)
 		return;
 	free(o->key);
@@ -67,9 +67,9 @@ static void store_upload_free(struct upload *u) {
 
 static void store_bucket_free(struct bucket *b) {
 	for (size_t i = 0; i < b->n; i++)
-		object_put(b->objects[i]);
+		store_object_put(b->objects[i]);
 	for (size_t i = 0; i < b->dead_n; i++)
-		object_put(b->dead[i]);
+		store_object_put(b->dead[i]);
 	struct upload *u = b->uploads, *next;
 	HASH_CLEAR(hh, b->uploads);
 	for (; u; u = next) {
@@ -145,7 +145,7 @@ struct object *store_find(const struct bucket *b, const char *key) {
 
 /* Keeps what a listing shows of a version that is no longer current; its body goes as soon as nobody reads it. */
 static void store_bury(struct bucket *b, struct object *o, int64_t now_ms) {
-	struct object *ghost = object_new(o->key);
+	struct object *ghost = store_object_new(o->key);
 	memcpy(ghost->etag, o->etag, sizeof ghost->etag);
 	ghost->modified_ms = o->modified_ms;
 	ghost->born_ms = o->born_ms;
@@ -156,7 +156,7 @@ static void store_bury(struct bucket *b, struct object *o, int64_t now_ms) {
 	if (b->dead_n == STORE_DEAD_MAX) {
 		size_t drop = STORE_DEAD_MAX / 4;
 		for (size_t i = 0; i < drop; i++)
-			object_put(b->dead[i]);
+			store_object_put(b->dead[i]);
 		memmove(b->dead, b->dead + drop, (b->dead_n - drop) * sizeof *b->dead);
 		b->dead_n -= drop;
 	}
@@ -165,7 +165,7 @@ static void store_bury(struct bucket *b, struct object *o, int64_t now_ms) {
 		b->dead = mem_grow(b->dead, b->dead_size * sizeof *b->dead);
 	}
 	b->dead[b->dead_n++] = ghost;
-	object_put(o);
+	store_object_put(o);
 }
 
 void store_put(struct store *s, struct bucket *b, struct object *o) {

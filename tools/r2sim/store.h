@@ -4,13 +4,14 @@
  * Buckets, objects and multipart uploads, in memory, with an index on disk where a directory is given.
  *
  * One mutex (store_lock) makes each request's check and effect one step: the consistency that S3 promises. Every function below
- * but store_open, store_close and the object_ ones is called with it held. A published object never changes; whoever took a
+ * but store_open, store_close and the store_object_ ones is called with it held. A published object never changes; whoever took a
  * reference may read it without the lock.
  *
  * DIR/index holds one JSON object a line, appended at each change and rewritten when the store is opened; a torn last line is
  * ignored. DIR/blobs/ID are the bodies. A killed r2sim has lost nothing that it answered; a power cut is not provided for.
  */
 #include "tools/r2sim/body.h"
+#include "tools/r2sim/fields.h"
 
 #include <pthread.h>
 #include <uthash.h>
@@ -80,9 +81,9 @@ void store_put(struct store *s, struct bucket *b, struct object *o); /* publishe
 void store_remove(struct store *s, struct bucket *b, const char *key); /* nothing when it is not there */
 uint64_t store_bytes(const struct bucket *b);
 
-struct object *object_new(const char *key);
-struct object *object_get(struct object *o);
-void object_put(struct object *o);
+struct object *store_object_new(const char *key);
+struct object *store_object_get(struct object *o);
+void store_object_put(struct object *o);
 
 struct upload *store_upload_add(struct store *s, struct bucket *b, const char *key, int64_t now_ms);
 void store_upload_saved(struct store *s, struct bucket *b, struct upload *u); /* call once its metadata is set */

@@ -34,7 +34,7 @@ void verify_list(struct verify *v, void (*each)(void *arg, const struct credenti
 
 /* Checks the headers of a request that route_ has sorted. True, with ex->credential set; or false with the error in the reply. */
 bool verify_request(struct exchange *ex);
-/* What the credential's scope allows; other_* is a copy's source or NULL. */
+/* Whether the credential's scope allows it, else false with AccessDenied in the reply. key NULL: the bucket itself. */
 bool verify_scope(struct exchange *ex, const char *bucket, const char *key, bool writes);
 /* Once the body is in: its length, SHA-256 and MD5 against the headers. */
 bool verify_body(struct exchange *ex);
