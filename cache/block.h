@@ -43,6 +43,7 @@ struct content {
     struct snapshot *snapshots; /* those that a push is reading from */
     pthread_cond_t written;   /* writing became smaller */
     bool doomed;              /* its row is gone: the file goes with the last reference */
+    bool keeps_base;          /* its missing bytes were asked for when it became dirty */
     bool unsynced, new_entry; /* the file has data, the folder an entry, that no sync covered */
     uint64_t disk;            /* as accounted by block_disk_used */
     int64_t used_ms, used_saved_ms;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/block_internal.h"
 #include "cache/db.h"
 
 #define BLOCKS_IN_CHUNK (CHUNK_SIZE / BLOCK_SIZE)
@@ -261,7 +262,9 @@ void content_save_tx(struct cache *cache, struct content *content, uint64_t ino)
 
 void content_delete_tx(struct cache *cache, uint64_t id)
 {
-    db_run(cache, "DELETE FROM content WHERE id = ?", "i", (int64_t)id);
+    sqlite3_stmt *row = db_query(cache, "DELETE FROM content WHERE id = ? RETURNING disk", "i", (int64_t)id);
+    while (db_step(cache, row))
+        evict_account(cache, -sqlite3_column_int64(row, 0));
     db_run(cache, "DELETE FROM block WHERE content = ?", "i", (int64_t)id);
 }
 

@@ -8,7 +8,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#include "cache/block.h"
+#include "cache/content.h"
 #include "cache/db.h"
 #include "cache/shown.h"
 #include "s3/base/clock.h"
@@ -466,10 +466,8 @@ void inode_removed_tx(struct cache *cache, struct inode *inode)
     p->gone = true;
     int64_t content = (int64_t)p->values.content_id;
     db_run(cache, "DELETE FROM inode WHERE ino = ?", "i", (int64_t)inode->ino);
-    if (content) {
-        db_run(cache, "DELETE FROM content WHERE id = ?", "i", content);
-        db_run(cache, "DELETE FROM block WHERE content = ?", "i", content);
-    }
+    if (content)
+        content_delete_tx(cache, (uint64_t)content);
     if (S_ISDIR(p->values.mode))
         db_run(cache, "DELETE FROM directory WHERE ino = ?", "i", (int64_t)inode->ino);
 }

@@ -25,11 +25,13 @@ static size_t find(const struct ranges *r, uint64_t offset, bool touching)
     return low;
 }
 
-static int reserve(struct ranges *r, size_t count)
+int ranges_reserve(struct ranges *r, size_t count)
 {
     if (count <= r->capacity)
         return 0;
     size_t capacity = r->capacity ? r->capacity * 2 : 4;
+    if (capacity < count)
+        capacity = count;
     struct range *items = realloc(r->items, capacity * sizeof *items);
     if (!items)
         return -ENOMEM;
@@ -50,7 +52,7 @@ int ranges_add(struct ranges *r, uint64_t start, uint64_t end)
 {
     if (start >= end)
         return 0;
-    if (reserve(r, r->count + 1))
+    if (ranges_reserve(r, r->count + 1))
         return -ENOMEM;
     size_t first = find(r, start, true), last = first;
     while (last < r->count && r->items[last].start <= end)
@@ -76,7 +78,7 @@ int ranges_remove(struct ranges *r, uint64_t start, uint64_t end)
     if (first == last)
         return 0;
     /* A cut in the middle of one range leaves two. */
-    if (reserve(r, r->count + 1))
+    if (ranges_reserve(r, r->count + 1))
         return -ENOMEM;
     struct range left = { r->items[first].start, start }, right = { end, r->items[last - 1].end };
     size_t keep = (size_t)(left.start < left.end) + (size_t)(right.start < right.end);

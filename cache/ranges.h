@@ -20,6 +20,8 @@ struct ranges {
 void ranges_fini(struct ranges *r);
 int ranges_add(struct ranges *r, uint64_t start, uint64_t end);    /* 0, -ENOMEM: unchanged */
 int ranges_remove(struct ranges *r, uint64_t start, uint64_t end); /* 0, -ENOMEM: unchanged */
+/* Room for so many ranges: an add or remove that leaves fewer cannot fail. */
+int ranges_reserve(struct ranges *r, size_t count);
 bool ranges_cover(const struct ranges *r, uint64_t start, uint64_t end);
 /* The first part of [start, end) that is in (or with missing: not in) the set. false: none. */
 bool ranges_next(const struct ranges *r, uint64_t start, uint64_t end, bool missing, struct range *found);

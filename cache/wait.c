@@ -145,6 +145,18 @@ void wait_add(struct cache *cache, struct wait_queue *queue, struct cache_wait *
     lock_drop(&waits->lock);
 }
 
+void wait_move(struct cache *cache, struct wait_queue *to, struct wait_queue *from)
+{
+    lock_take(&cache->waits->lock);
+    to->first = from->first;
+    if (to->first)
+        to->first->link = &to->first;
+    for (struct cache_wait *wait = to->first; wait; wait = wait->next)
+        wait->queue = to;
+    from->first = NULL;
+    lock_drop(&cache->waits->lock);
+}
+
 void wait_wake(struct cache *cache, struct wait_queue *queue, int error)
 {
     struct waits *waits = cache->waits;

@@ -16,6 +16,7 @@ struct wait_queue {
 int waits_start(struct cache *cache);
 void waits_stop(struct cache *cache); /* wakes everyone with -ESHUTDOWN; after the modules that add waits have stopped */
 void wait_add(struct cache *cache, struct wait_queue *queue, struct cache_wait *wait);
+void wait_move(struct cache *cache, struct wait_queue *to, struct wait_queue *from); /* all of them, to an empty queue */
 /* Takes all waits off the queue and wakes them on the calling thread. No lock held. The queue may be freed afterwards. */
 void wait_wake(struct cache *cache, struct wait_queue *queue, int error);
 
