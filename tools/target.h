@@ -34,10 +34,9 @@ int target_connect(const struct target *target, struct ctl_client **client);
 /* Finds path's r2fs mount and connects to it; says what is wrong otherwise. */
 int target_open(struct target *target, struct ctl_client **client, const char *path, bool follow);
 
-/* One more line on stderr for each file that an answer says is left, and where it is kept. */
-void target_print_left(const json_t *answer);
-/* Conflicts that the answer names. */
-void target_print_conflicts(const json_t *answer);
+/* Says on stderr what the answer to a flush or drain says: what is left and where it is kept, or else its error; and
+ * conflicts. Its exit code. */
+int target_report(const json_t *answer);
 
 /* From now on SIGINT, SIGTERM and SIGHUP print this sentence and end the process with EXIT_INTERRUPTED. sentence must be static. */
 void target_interruptible(const char *sentence);
