@@ -93,6 +93,7 @@ static int fill(struct target *target, const struct row *row, const char *rest)
     if (asprintf(&target->below, "%s%s%s", root, *root && *rest ? "/" : "", rest) < 0)
         target->below = NULL;
     target->is_r2fs = !strcmp(row->type, "fuse.r2fs");
+    target->is_trigger = !strcmp(row->type, "autofs");
     target->dev = makedev(row->major, row->minor);
     target->user = user ? (uid_t)strtoul(user + 8, NULL, 10) : 0;
     return target->mountpoint && target->source && target->below ? 0 : -ENOMEM;

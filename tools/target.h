@@ -15,6 +15,7 @@ struct target {
     char *source;
     char *below;  /* PATH relative to the root of the file system: "" or "a/b" */
     bool is_r2fs;
+    bool is_trigger; /* autofs: stands where something is to be mounted (x-systemd.automount) */
     dev_t dev;
     uid_t user;   /* who mounted it */
 };
