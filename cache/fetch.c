@@ -13,7 +13,7 @@ int fetch_start(struct cache *cache)
     struct fetch *fetch = calloc(1, sizeof *fetch);
     if (!fetch)
         return -ENOMEM;
-    lock_init(&fetch->lock, LOCK_BLOCK);
+    lock_init(&fetch->lock, LOCK_FILE);
     int error = pool_new(&cache->fetch_pool, cache, THREADS);
     if (error) {
         lock_fini(&fetch->lock);

@@ -54,7 +54,7 @@ static void plan_pieces(struct plan *plan, const struct content *content, uint64
     if (sequential) {
         ahead = run_before(content, plan->needed.start) * 2;
         ahead = ahead < PIECE_MIN ? PIECE_MIN : ahead > WINDOW_MAX ? WINDOW_MAX : ahead;
-        piece = ahead / 4 < PIECE_MIN ? PIECE_MIN : ahead / 4 / PIECE_MIN * PIECE_MIN;
+        piece = ahead / 2 < PIECE_MIN ? PIECE_MIN : ahead / 2 > PIECE_MAX ? PIECE_MAX : ahead / 2 / PIECE_MIN * PIECE_MIN;
     }
     piece = end - start > piece ? PIECE_MAX : piece;
     uint64_t limit = end + ahead < content->base_size ? end + ahead : content->base_size;
@@ -80,7 +80,8 @@ static int make_plan(struct cache *cache, struct inode *inode, uint64_t offset, 
     if (!content)
         goto out;
     uint64_t end = size < FETCH_RANGE_MAX ? offset + size : offset + FETCH_RANGE_MAX;
-    end = end < content->base_size ? end : content->base_size;
+    uint64_t limit = content->base_size < content->size ? content->base_size : content->size;
+    end = end < limit ? end : limit;
     if (!content->base_key || offset >= end || !ranges_next(&content->present, offset, end, true, &plan->needed))
         goto out;
     if (content->base_lost) {
@@ -304,8 +305,9 @@ static bool is_wanted(struct cache *cache, const struct fetch_range_flight *flig
     struct content *content = block_content(cache, flight->inode, &error);
     bool wanted = content && content->id == flight->content_id && content->base_key && strcmp(content->base_key, flight->key) == 0 &&
                   strcmp(content->base_etag, flight->etag) == 0;
+    uint64_t end = !wanted || flight->end < content->size ? flight->end : content->size; /* it may have been cut meanwhile */
     if (missing)
-        *missing = wanted && ranges_next(&content->present, flight->start, flight->end, true, &gap);
+        *missing = wanted && flight->start < end && ranges_next(&content->present, flight->start, end, true, &gap);
     lock_drop(&flight->inode->lock);
     return wanted;
 }

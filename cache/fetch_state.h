@@ -42,7 +42,7 @@ struct fetch_ranges { /* an inode's ranges under way */
 };
 
 struct fetch {
-    struct lock lock; /* LOCK_BLOCK */
+    struct lock lock; /* LOCK_FILE: the inode table's is taken under it */
     struct s3_cancel cancel;
     /* guarded by lock */
     struct fetch_meta_flight *metas;

@@ -192,8 +192,6 @@ static int run_listing(struct cache *cache, struct listing *listing, unsigned pa
 static void finish_first(struct cache *cache)
 {
     struct poll *poll = cache->poll;
-    if (!poll->first_open)
-        return;
     bool was_done = poll->first.done;
     poll->first.quiet = false; /* programs have looked by now */
     int error = run_listing(cache, &poll->first, FIRST_PAGES);
@@ -272,8 +270,12 @@ static void round_directories(struct cache *cache, const uint64_t *inos, size_t 
     }
 }
 
-static void run_round(struct cache *cache)
+void poll_round(struct cache *cache)
 {
+    if (cache->poll->first_open) {
+        finish_first(cache);
+        return;
+    }
     int64_t since_ms = clock_mono_ms() - IN_USE_MS;
     unsigned flat_pages = cache->poll->flat_pages;
     size_t in_use = dir_in_use(cache, since_ms);
@@ -303,7 +305,8 @@ static void *poll_thread(void *arg)
     struct cache *cache = arg;
     struct poll *poll = cache->poll;
     int64_t round_ms = clock_mono_ms(), due = round_ms + cache->config.poll_ms;
-    finish_first(cache);
+    if (poll->first_open)
+        finish_first(cache);
     lock_take(&poll->lock);
     while (!poll->ended) {
         bool timed = cache->config.poll_ms > 0;
@@ -320,7 +323,7 @@ static void *poll_thread(void *arg)
         int64_t start = clock_mono_ms();
         if (kicked || !is_idle(cache, round_ms)) {
             round_ms = start;
-            run_round(cache);
+            poll_round(cache);
         }
         int64_t now = clock_mono_ms();
         due = start + cache->config.poll_ms > now + PAUSE_MIN_MS ? start + cache->config.poll_ms : now + PAUSE_MIN_MS;

@@ -12,6 +12,7 @@ enum s3_outcome poll_first(struct cache *cache, int timeout_ms, struct s3_error 
 int poll_start(struct cache *cache); /* after poll_first */
 void poll_stop(struct cache *cache); /* ends the thread; poll_free comes after the fetch pool has stopped */
 void poll_free(struct cache *cache);
+void poll_round(struct cache *cache); /* blocks: what the thread does each interval; not while it runs */
 void poll_now(struct cache *cache);
 /* Blocks: what a listing of scope lacks, see vanish_confirm. */
 void poll_confirm(struct cache *cache, const char *scope, struct vanish_set *set);

@@ -23,6 +23,7 @@
 
 #define MS 1000000ll
 #define EMPTY_BATCH 256
+#define SKEW_MS 2000 /* how far the Date of an answer may lie before the LastModified of what it stored */
 
 /* ---- news for the kernel and the fetcher, after the commit ---- */
 
@@ -88,6 +89,9 @@ static bool same_time(const struct remote *row, const struct remote_news *news)
 {
     if (row->coarse && row->mtime_ms == 0)
         return true;
+    /* Of our own request we know when it was answered. What was stored since with the same bytes, a copy onto itself, is later. */
+    if (row->coarse && row->nonce)
+        return news->mtime_ms <= row->mtime_ms + SKEW_MS;
     if (row->coarse || news->coarse)
         return row->mtime_ms / 1000 == news->mtime_ms / 1000;
     return row->mtime_ms == news->mtime_ms;
