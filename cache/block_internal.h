@@ -53,6 +53,8 @@ bool snapshot_needs(const struct content *content, uint64_t start, uint64_t end)
 
 /* ---- file_commit.c ---- */
 
+/* Before the transaction: checksums, and a place for bytes that no row can hold. */
+int file_prepare(struct cache *cache, struct inode *inode);
 /* Inside: the part of file_commit that writes rows. */
 void file_commit_tx(struct cache *cache, struct inode *inode);
 /* The row of a clean file says dirty, with its todo row. One commit. */
@@ -67,6 +69,7 @@ void evict_punch_later(struct cache *cache, struct inode *inode);
 void evict_touch_later(struct cache *cache, uint64_t content_id, int64_t used_ms); /* the content was used then */
 int evict_reserve_blocking(struct cache *cache, uint64_t size); /* for threads that may wait: 0, -ENOSPC after 2 s */
 int evict_room_for_names(struct cache *cache);                  /* -ENOSPC when the disk is full: nothing new is made */
+uint64_t evict_disk_free(struct cache *cache);                   /* bytes that the file system can still take, above free_min */
 void evict_account(struct cache *cache, int64_t bytes);
 void evict_space_changed(struct cache *cache); /* dirty data became clean: who waits for room looks again */
 

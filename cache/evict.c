@@ -217,6 +217,12 @@ int evict_room_for_names(struct cache *cache)
     return free_bytes(cache, false) < FULL_BELOW ? -ENOSPC : 0;
 }
 
+uint64_t evict_disk_free(struct cache *cache)
+{
+    int64_t available = free_bytes(cache, false) - (int64_t)cache->config.free_min;
+    return available > 0 ? (uint64_t)available : 0;
+}
+
 /* ---- the ballast ---- */
 
 static void make_ballast(struct cache *cache)

@@ -106,7 +106,7 @@ void file_commit_tx(struct cache *cache, struct inode *inode)
     c->inode = inode;
     inode_hold(cache, inode);
     lock_take(&inode->lock);
-    bool removed = inode->removed || (inode->pending && values.nlink == 0);
+    bool removed = (inode->removed && !inode->reviving) || (inode->pending && values.nlink == 0);
     c->attrs = inode->changed_attrs && !removed;
     if (!removed && inode->content && (inode->content->changed.count || c->attrs))
         save_content(cache, inode, c, &values);
@@ -138,6 +138,12 @@ static int move_what_has_no_row(struct cache *cache, struct inode *inode)
     return move ? block_move_to_file(cache, inode) : 0;
 }
 
+int file_prepare(struct cache *cache, struct inode *inode)
+{
+    int rc = move_what_has_no_row(cache, inode);
+    return rc ? rc : block_checksum(cache, inode);
+}
+
 int file_commit(struct cache *cache, struct inode *inode)
 {
     if (!has_changes(inode))
@@ -149,9 +155,7 @@ int file_commit(struct cache *cache, struct inode *inode)
         forget_changes(cache, inode);
         return 0;
     }
-    int rc = move_what_has_no_row(cache, inode);
-    if (!rc)
-        rc = block_checksum(cache, inode);
+    int rc = file_prepare(cache, inode);
     if (rc)
         return rc;
     db_begin(cache);

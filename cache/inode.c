@@ -30,7 +30,7 @@ struct inode_pending {
     struct inode *inode;
     struct inode values;
     unsigned what;
-    bool fresh, gone, names_changed;
+    bool fresh, revived, gone, names_changed;
 };
 
 int64_t inode_now(void)
@@ -314,8 +314,10 @@ static void settle(struct cache *cache, void *arg, bool committed)
     struct inode_pending *p = arg;
     struct inode *inode = p->inode;
     inode->pending = NULL;
-    inode->unnamed = false;
+    inode->unnamed = inode->reviving = false;
     lock_take(&inode->lock);
+    if (committed && p->revived)
+        inode->removed = inode->linkable = false;
     struct content *content = NULL;
     if (committed) {
         if ((p->what & INODE_DATA) && inode->content && inode->content->id != p->values.content_id && !inode->changed_attrs) {
@@ -326,7 +328,7 @@ static void settle(struct cache *cache, void *arg, bool committed)
     }
     if (committed ? p->gone : p->fresh)
         inode->removed = true;
-    if (inode->removed && committed) {
+    if (committed && p->gone) {
         inode->nlink = 0;
         if (inode->content)
             block_doom(inode->content);
@@ -427,7 +429,8 @@ void inode_names_changed_tx(struct cache *cache, struct inode *inode)
         p->names_changed = true;
 }
 
-struct inode *inode_new_tx(struct cache *cache, const struct inode *model)
+/* A struct for a new number, in the table, referenced. */
+static struct inode *make(struct cache *cache, const struct inode *model)
 {
     struct inode *inode = inode_alloc((uint64_t)db_next(cache, DB_INO));
     char *target = inode && model->target ? strdup(model->target) : NULL;
@@ -440,22 +443,63 @@ struct inode *inode_new_tx(struct cache *cache, const struct inode *model)
     copy_fields(inode, model, ~0u);
     inode->target = target;
     inode->nlink = S_ISDIR(model->mode) ? 2 : 1;
-    inode->unnamed = true;
     inode->dir_version = atomic_fetch_add(&cache->inodes->versions, 1);
     struct inode_table *table = cache->inodes;
     lock_take(&table->lock);
     inode->references = 1;
     HASH_ADD(hh, table->by_number, ino, sizeof inode->ino, inode);
     lock_drop(&table->lock);
+    return inode;
+}
+
+static void insert_row(struct cache *cache, const struct inode *v, const char *target)
+{
+    db_run(cache, "INSERT INTO inode(ino, mode, uid, gid, rdev, size, hole, mtime, ctime, atime, nlink, content, data_version, meta_version, known, explicit,"
+           " target, dirty_ms, synced) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "iiiiiiiiiiiiiiiizii",
+           (int64_t)v->ino, (int64_t)v->mode, (int64_t)v->uid, (int64_t)v->gid, (int64_t)v->rdev, (int64_t)v->size, (int64_t)v->hole, v->mtime,
+           v->ctime, v->atime, (int64_t)v->nlink, (int64_t)v->content_id, v->data_version, v->meta_version, (int64_t)v->known,
+           (int64_t)v->explicit_object, target, v->dirty_ms, (int64_t)v->synced);
+}
+
+struct inode *inode_new_tx(struct cache *cache, const struct inode *model)
+{
+    struct inode *inode = make(cache, model);
+    if (!inode)
+        return NULL;
+    inode->unnamed = true;
     struct inode_pending *p = pending_of(cache, inode);
     if (p)
         p->fresh = true;
-    db_run(cache, "INSERT INTO inode(ino, mode, uid, gid, rdev, size, hole, mtime, ctime, atime, nlink, content, data_version, meta_version, known, explicit,"
-           " target, dirty_ms, synced) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "iiiiiiiiiiiiiiiizii",
-           (int64_t)inode->ino, (int64_t)inode->mode, (int64_t)inode->uid, (int64_t)inode->gid, (int64_t)inode->rdev, (int64_t)inode->size,
-           (int64_t)inode->hole, inode->mtime, inode->ctime, inode->atime, (int64_t)inode->nlink, (int64_t)inode->content_id, inode->data_version,
-           inode->meta_version, (int64_t)inode->known, (int64_t)inode->explicit_object, inode->target, inode->dirty_ms, (int64_t)inode->synced);
+    insert_row(cache, inode, inode->target);
     return inode;
+}
+
+struct inode *inode_new_nameless_tx(struct cache *cache, const struct inode *model, bool linkable)
+{
+    struct inode *inode = make(cache, model);
+    if (!inode)
+        return NULL;
+    inode->nlink = 0;
+    inode->removed = true;
+    inode->linkable = linkable;
+    return inode;
+}
+
+void inode_revive_tx(struct cache *cache, struct inode *inode)
+{
+    struct inode_pending *p = pending_of(cache, inode);
+    if (!p)
+        return;
+    inode->unnamed = inode->reviving = true;
+    p->fresh = p->revived = true;
+    p->values.nlink = 1;
+    p->what |= INODE_LINKS;
+    lock_take(&inode->lock);
+    /* Everything it has in memory is to be written with its first row. */
+    inode->changed_attrs = true;
+    p->values.stamp = inode->stamp;
+    lock_drop(&inode->lock);
+    insert_row(cache, &p->values, NULL);
 }
 
 void inode_removed_tx(struct cache *cache, struct inode *inode)

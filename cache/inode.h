@@ -39,6 +39,8 @@ struct inode {
     /* guarded by LOCK_DB */
     struct inode_pending *pending;
     bool unnamed;                         /* new in this transaction, no name yet */
+    bool linkable;                        /* removed, but it may still get its first name (O_TMPFILE) */
+    bool reviving;                        /* gets it in this transaction */
     char *key;                            /* a directory's key, good while key_generation is the tree's */
     uint64_t key_generation;
     /* the table's own, guarded by its lock */
@@ -62,6 +64,9 @@ void inode_put(struct cache *cache, struct inode *inode);    /* NULL is legal. N
 /* A new row and its struct, referenced; fields from *model (ino is drawn; nlink is what its first name makes it: 1, or 2 for a
  * directory). Rolled back with the transaction. NULL: the transaction has failed. */
 struct inode *inode_new_tx(struct cache *cache, const struct inode *model);
+/* A file without a name and without a row, referenced; linkable: inode_revive_tx may give it one, before the name is added. */
+struct inode *inode_new_nameless_tx(struct cache *cache, const struct inode *model, bool linkable);
+void inode_revive_tx(struct cache *cache, struct inode *inode);
 /* What the row holds as this transaction has left it so far: the start of a change. Strings are borrowed, the lock is not copied. */
 void inode_values_tx(struct cache *cache, struct inode *inode, struct inode *values);
 /* Writes the row from the values in *values (of inode_values_tx); memory follows after the commit. what: which groups of columns. */
