@@ -516,6 +516,30 @@ void inode_removed_tx(struct cache *cache, struct inode *inode)
         db_run(cache, "DELETE FROM directory WHERE ino = ?", "i", (int64_t)inode->ino);
 }
 
+void inode_each_written(struct cache *cache, void (*each)(struct cache *cache, struct inode *inode))
+{
+    struct inode_table *table = cache->inodes;
+    for (bool more = true; more;) {
+        struct inode *found[64], *inode, *next;
+        size_t count = 0;
+        lock_take(&table->lock);
+        HASH_ITER(hh, table->by_number, inode, next) {
+            /* The pin of its writes holds it. */
+            if (inode->written_ms && !inode->visited && count < 64) {
+                inode->visited = true;
+                inode->references++;
+                found[count++] = inode;
+            }
+        }
+        lock_drop(&table->lock);
+        for (size_t i = 0; i < count; i++) {
+            each(cache, found[i]);
+            inode_put(cache, found[i]);
+        }
+        more = count > 0;
+    }
+}
+
 /* ---- answers ---- */
 
 static struct timespec timespec_of(int64_t ns)

@@ -47,7 +47,7 @@ struct inode {
     UT_hash_handle hh;
     struct inode *older, *newer;          /* nobody holds it: in the order to leave */
     unsigned references;
-    bool idle, forgotten, detached;
+    bool idle, detached, visited;
     _Atomic uint64_t dir_version;
 };
 
@@ -67,6 +67,8 @@ struct inode *inode_new_tx(struct cache *cache, const struct inode *model);
 /* A file without a name and without a row, referenced; linkable: inode_revive_tx may give it one, before the name is added. */
 struct inode *inode_new_nameless_tx(struct cache *cache, const struct inode *model, bool linkable);
 void inode_revive_tx(struct cache *cache, struct inode *inode);
+/* Each inode with writes that no commit has; when no program can write any more. */
+void inode_each_written(struct cache *cache, void (*each)(struct cache *cache, struct inode *inode));
 /* What the row holds as this transaction has left it so far: the start of a change. Strings are borrowed, the lock is not copied. */
 void inode_values_tx(struct cache *cache, struct inode *inode, struct inode *values);
 /* Writes the row from the values in *values (of inode_values_tx); memory follows after the commit. what: which groups of columns. */
