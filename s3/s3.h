@@ -11,9 +11,9 @@
  * NUL and are borrowed for the length of the call. A result is written only on S3_OK unless said otherwise, and belongs
  * to the caller, who frees it with the _fini function of its type.
  *
- * Retries happen inside, up to the call's deadline, and only where repeating is harmless: reads; and requests that
- * certainly had no effect (nothing was sent, 429, 503, clock skew); and those that do no harm twice (UploadPart, Abort). A mutating request whose effect is not known ends as
- * S3_UNKNOWN, and the caller finds out by a HEAD.
+ * Retries happen inside, up to the call's deadline, and only where repeating is harmless: reads; requests that certainly had
+ * no effect (not all of it was sent, 429, 503, clock skew); and what does no harm twice (UploadPart, Abort). Another mutating
+ * request whose effect is not known ends as S3_UNKNOWN, and the caller finds out by a HEAD.
  *
  * Times: milliseconds since 1970 where a name ends in _ms; listings give LastModified in milliseconds, headers only in
  * whole seconds (mtime_coarse). Sizes and offsets are bytes. ETags are without their quotes.
@@ -29,7 +29,7 @@
 
 #define S3_KEY_MAX 1024           /* bytes of a key */
 #define S3_META_MAX 8192          /* bytes of all user metadata of an object, names and values */
-#define S3_ETAG_MAX 255           /* bytes of an ETag that we keep (R2 gives parts opaque ones of 171); a longer one is S3_CORRUPT */
+#define S3_ETAG_MAX 255           /* bytes of an ETag that we keep (R2's of parts are opaque, 171 bytes); longer is S3_CORRUPT */
 #define S3_PART_MIN (5u << 20)    /* every part but the last is at least this */
 #define S3_PARTS_MAX 10000
 #define S3_PUT_MAX 5363466240ull  /* 4.995 GiB: a single PUT or part */

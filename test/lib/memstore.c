@@ -154,6 +154,16 @@ static struct mem_object *insert(struct mem_store *store, const char *key, char 
     return object;
 }
 
+void mem_object_describe(struct s3_object *to, const struct mem_object *object)
+{
+    memset(to, 0, sizeof *to);
+    mem_headers_dup(to, &object->headers);
+    to->size = object->length;
+    to->mtime_ms = object->mtime_ms / 1000 * 1000;
+    to->mtime_coarse = true;
+    snprintf(to->etag, sizeof to->etag, "%s", object->etag);
+}
+
 /* ---- uploads ---- */
 
 static void upload_fini(struct mem_upload *upload)

@@ -78,6 +78,8 @@ void mem_change_free(struct mem_change *change);
 /* Deep copies; to must be empty. */
 void mem_headers_copy(struct s3_object *to, const struct s3_headers *from);
 void mem_headers_dup(struct s3_object *to, const struct s3_object *from);
+/* What a HEAD says of it: to is overwritten and then the caller's. */
+void mem_object_describe(struct s3_object *to, const struct mem_object *object);
 void mem_md5(const void *data, size_t length, char hex[33]);
 enum s3_outcome mem_error(struct s3_error *error, enum s3_outcome outcome, int http_status, const char *code);
 void *mem_alloc(size_t size); /* zeroed; ends the test when there is no memory */
