@@ -76,7 +76,7 @@ static void on_close(void *arg, int depth, const char *parent, const char *name,
     if (!batch->in_root)
         return;
     if (depth == 2 && !strcmp(name, "Key") && strlen(text) <= S3_KEY_MAX)
-        strcpy(batch->key, text);
+        memcpy(batch->key, text, strlen(text) + 1);
     else if (depth == 2 && !strcmp(name, "Code"))
         snprintf(batch->code, sizeof batch->code, "%s", text);
     else if (depth == 2 && !strcmp(name, "Message"))

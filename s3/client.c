@@ -126,7 +126,7 @@ static int make_digests(struct run *run)
     const struct s3_body *body = run->request->body ? run->request->body : &empty;
     bool tls = run->s3->endpoint.tls;
     if (tls)
-        strcpy(run->payload, SIGN_UNSIGNED);
+        memcpy(run->payload, SIGN_UNSIGNED, sizeof SIGN_UNSIGNED);
     return digest_body(body, run->request->content_md5 ? run->md5 : NULL, tls ? NULL : run->payload);
 }
 

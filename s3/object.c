@@ -13,7 +13,7 @@
 
 /* ---- HEAD and GET ---- */
 
-/* What a HEAD's or GET's answer must agree with, and what it gave. */
+/* What the answer to a HEAD or GET must agree with, and what it gave. */
 struct reading {
     const struct s3_get_request *get; /* NULL: a HEAD */
     bool undecoded;                   /* this is the second request, for the bytes as they are stored */
@@ -142,7 +142,7 @@ enum s3_outcome object_head(void *ctx, const struct s3_call *call, const char *k
 enum s3_outcome object_get(void *ctx, const struct s3_call *call, const struct s3_get_request *get, struct s3_object *object,
                            size_t *got, struct s3_error *error)
 {
-    char range[64] = "", nowhere;
+    char range[64] = "", nowhere = '\0';
     struct client_request request = { .kind = S3_KIND_GET, .key = get->key, .sink = get->buffer ? get->buffer : &nowhere,
                                       .sink_capacity = get->buffer ? get->capacity : 0, .conditional = get->if_match };
     struct headers_memory memory = { .count = 0 };

@@ -179,7 +179,7 @@ struct retry_verdict retry_classify(const struct retry_attempt *attempt)
     case HTTP_TIMED_OUT:
         return attempt->sent ? no_word(attempt->kind) : verdict(S3_UNREACHABLE, true);
     case HTTP_TOO_LARGE:
-        /* A GET's buffer is too small for the object; anything else answered more than its kind ever does. */
+        /* The buffer of a GET is too small for the object; anything else answered more than its kind ever does. */
         return attempt->kind == S3_KIND_GET ? verdict(S3_LOCAL, false) : corrupt(attempt);
     case HTTP_CANCELLED:
         return classify_cancelled(attempt);

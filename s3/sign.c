@@ -90,7 +90,7 @@ static void put_canonical(const struct sign_request *request, const struct sign_
 
 void sign_canonical(const struct sign_request *request, struct buf *to)
 {
-    const struct sign_header *sorted[SIGN_HEADERS_MAX];
+    const struct sign_header *sorted[SIGN_HEADERS_MAX] = { NULL };
     size_t count = sort_headers(request, sorted);
     put_canonical(request, sorted, count, to);
 }
@@ -114,7 +114,7 @@ static int signing_key(const struct sign_request *request, const char *secret, c
 
 int sign_authorization(const struct sign_request *request, const struct s3_cred *cred, struct buf *to)
 {
-    const struct sign_header *sorted[SIGN_HEADERS_MAX];
+    const struct sign_header *sorted[SIGN_HEADERS_MAX] = { NULL };
     char date[SIGN_DATE_SIZE], day[9], hash[DIGEST_SHA256_HEX], signature[DIGEST_SHA256_HEX];
     unsigned char key[32], mac[32];
     struct buf text = BUF_INIT(CANONICAL_MAX);

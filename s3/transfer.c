@@ -64,7 +64,7 @@ static void start_answer(struct transfer *transfer, const char *line, size_t len
     const char *space = memchr(line, ' ', length);
     buf_reset(&response->headers); /* a 1xx answer came before */
     response->length_known = false;
-    response->status = space && length >= (size_t)(space - line) + 4 ? atoi(space + 1) : 0;
+    response->status = space && length >= (size_t)(space - line) + 4 ? (int)strtol(space + 1, NULL, 10) : 0;
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
@@ -210,10 +210,10 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 {
     struct transfer *transfer = arg;
     (void)purpose;
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+    curl_socket_t made = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (made == CURL_SOCKET_BAD && (errno == EMFILE || errno == ENFILE))
         transfer->no_descriptor = true;
-    return fd < 0 ? CURL_SOCKET_BAD : fd;
+    return made;
 }
 
 bool transfer_no_descriptors(void)

@@ -58,7 +58,7 @@ static enum s3_outcome judge_part_copy(void *arg, const struct http_response *re
 enum s3_outcome upload_part(void *ctx, const struct s3_call *call, const struct s3_part_request *part, struct s3_part *made,
                             struct s3_error *error)
 {
-    char number[16], range[64] = "", etag[S3_ETAG_MAX + 1];
+    char number[16], range[64] = "", etag[S3_ETAG_MAX + 1] = "";
     struct headers_memory memory = { .count = 0 };
     struct client_request request = { .key = part->key, .judge_arg = etag };
     enum s3_outcome outcome = S3_OK;

@@ -108,18 +108,18 @@ static bool host_ok(const char *host, size_t length)
     return length > 0 && length <= 255 && host[0] != '.' && host[0] != '-';
 }
 
-/* The port behind host, "" when there is none; false: not a number from 1 to 65535. */
-static bool port_ok(const char *port, size_t length)
+/* A number from 1 to 65535, or 0: it is none. */
+static int port_number(const char *port, size_t length)
 {
-    long value = 0;
+    int value = 0;
     if (length == 0 || length > 5)
-        return false;
+        return 0;
     for (size_t i = 0; i < length; i++) {
         if (port[i] < '0' || port[i] > '9')
-            return false;
+            return 0;
         value = value * 10 + (port[i] - '0');
     }
-    return value >= 1 && value <= 65535;
+    return value <= 65535 ? value : 0;
 }
 
 /* authority is host[:port]; fills uri->host. */
@@ -142,16 +142,14 @@ static int parse_authority(const char *authority, size_t length, struct uri *uri
     for (size_t i = 0; i < host_length; i++)
         buf_putc(&host, (char)tolower((unsigned char)authority[i]));
     if (colon) {
-        const char *port = colon + 1;
-        size_t port_length = length - host_length - 1;
-        if (!port_ok(port, port_length)) {
+        int port = port_number(colon + 1, length - host_length - 1);
+        if (!port) {
             buf_fini(&host);
             *problem = "has a port that is not a number from 1 to 65535";
             return -EINVAL;
         }
-        int number = atoi(port);
-        if (number != (uri->tls ? 443 : 80))
-            buf_printf(&host, ":%d", number);
+        if (port != (uri->tls ? 443 : 80))
+            buf_printf(&host, ":%d", port);
     }
     uri->host = buf_steal(&host);
     return uri->host ? 0 : -ENOMEM;

@@ -144,13 +144,15 @@ static void *accept_all(void *arg)
 {
     struct peer *peer = arg;
     while (readable(peer, peer->listener)) {
-        int fd = accept4(peer->listener, NULL, NULL, SOCK_CLOEXEC);
+        struct sockaddr_in from;
+        socklen_t size = sizeof from;
+        int fd = accept4(peer->listener, (struct sockaddr *)&from, &size, SOCK_CLOEXEC);
         if (fd < 0)
             continue;
         struct connection *connection = calloc(1, sizeof *connection);
-        pthread_mutex_lock(&peer->mutex);
         if (!connection || peer->connections == CONNECTIONS_MAX)
             abort();
+        pthread_mutex_lock(&peer->mutex);
         int index = peer->connections++;
         pthread_mutex_unlock(&peer->mutex);
         connection->peer = peer;
@@ -167,7 +169,9 @@ struct peer *peer_new(peer_handler handler, void *arg, const struct peer_options
     struct peer *peer = calloc(1, sizeof *peer);
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t size = sizeof address;
-    if (!peer || pipe2(peer->stop, O_CLOEXEC))
+    if (!peer)
+        abort();
+    if (pipe2(peer->stop, O_CLOEXEC))
         abort();
     signal(SIGPIPE, SIG_IGN);
     peer->handler = handler;
