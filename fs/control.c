@@ -132,12 +132,11 @@ static void answer_drained(struct daemon *daemon, struct ctl_call *call, const s
         json_decref(answer);
         answer = NULL;
     }
-    if (answer && drain->rc != 0) {
+    /* What is left the client says; this is why it will stay so. */
+    if (answer && drain->rc != 0 && drain->rc != -ETIMEDOUT) {
         char text[256];
-        snprintf(text, sizeof text, "%llu file%s (%llu bytes) not in the bucket yet%s%s", (unsigned long long)drain->files,
-                 drain->files == 1 ? " is" : "s are", (unsigned long long)drain->bytes, drain->rc == -ETIMEDOUT ? "" : ": ",
-                 drain->rc == -ETIMEDOUT ? "" : strerror(-drain->rc));
-        json_object_set_new(answer, "error", json_string(text));
+        snprintf(text, sizeof text, "%s: the bucket takes no more writes: %s", daemon->conf->source, strerror(-drain->rc));
+        json_object_set_new(answer, "error", ctl_string(text));
     }
     ctl_answer(call, drain->rc == 0 ? EXIT_GOOD : EXIT_PENDING, answer);
 }

@@ -447,6 +447,19 @@ static void let_users_go(struct daemon *daemon)
     lock_drop(&daemon->lock);
 }
 
+static int say_what_is_left(struct daemon *daemon)
+{
+    const struct drain *drain = &daemon->drain;
+    char sentence[512];
+    snprintf(sentence, sizeof sentence, "%llu file%s (%llu bytes) left that %s not in the bucket yet, kept in %s and sent at the next mount",
+             (unsigned long long)drain->files, drain->files == 1 ? "" : "s", (unsigned long long)drain->bytes,
+             drain->files == 1 ? "is" : "are", daemon->spool);
+    log_error("%s", sentence);
+    if (daemon->report->foreground)
+        explain_print("%s", sentence);
+    return EXIT_PENDING;
+}
+
 static int close_all(struct daemon *daemon, int code)
 {
     let_users_go(daemon);
@@ -459,14 +472,8 @@ static int close_all(struct daemon *daemon, int code)
     fs_fini(&daemon->fs);
     /* Last: that it hangs up tells a client that the cache is free. */
     ctl_stop(daemon->ctl);
-    if (daemon->done && daemon->drain.rc != 0) {
-        code = EXIT_PENDING;
-        log_error("%llu files (%llu bytes) are not in the bucket yet. They are kept in %s, and sent at the next mount.",
-                  (unsigned long long)daemon->drain.files, (unsigned long long)daemon->drain.bytes, daemon->spool);
-        if (daemon->report->foreground)
-            explain_print("%llu files (%llu bytes) are not in the bucket yet; they are kept in %s, and sent at the next mount",
-                          (unsigned long long)daemon->drain.files, (unsigned long long)daemon->drain.bytes, daemon->spool);
-    }
+    if (daemon->done && daemon->drain.rc != 0)
+        code = say_what_is_left(daemon);
     drain_fini(&daemon->drain);
     if (daemon->wake_fd >= 0)
         close(daemon->wake_fd);

@@ -11,8 +11,10 @@ static void add_left(void *arg, const struct cache_pending *pending)
     drain->bytes += pending->bytes;
     if (!drain->list || json_array_size(drain->list) >= CTL_LEFT_MAX)
         return;
-    json_array_append_new(drain->list, json_pack("{s:o, s:I, s:o}", "path", ctl_string(pending->path), "bytes",
-                                                 (json_int_t)pending->bytes, "error", ctl_string(pending->reason)));
+    json_t *entry = json_pack("{s:o, s:I}", "path", ctl_string(pending->path), "bytes", (json_int_t)pending->bytes);
+    if (entry && pending->reason[0])
+        json_object_set_new(entry, "error", ctl_string(pending->reason));
+    json_array_append_new(drain->list, entry);
 }
 
 void drain_run(struct drain *drain, struct cache *cache, uint64_t ino)
