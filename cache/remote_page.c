@@ -279,7 +279,7 @@ int remote_missing_directories(struct cache *cache, uint64_t ino, const char *pr
         more = n == SLICE;
         for (size_t i = 0; i < n; i++) {
             const char *key = found[i].key;
-            if (!bsearch(&key, seen, count, sizeof *seen, by_name) && !push_pending_inode_tx(cache, found[i].ino) &&
+            if (!(count > 0 && bsearch(&key, seen, count, sizeof *seen, by_name)) && !push_pending_inode_tx(cache, found[i].ino) &&
                 !push_pending_key_tx(cache, key))
                 missing(arg, key);
         }
