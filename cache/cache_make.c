@@ -15,6 +15,7 @@
 #include "cache/fetch.h"
 #include "cache/file.h"
 #include "cache/name.h"
+#include "cache/remote_place.h"
 #include "cache/todo.h"
 
 #define LINKS_MAX 65000 /* as ext4 */
@@ -46,6 +47,8 @@ int cache_op_key_tx(struct cache *cache, uint64_t parent, const char *name, size
     buf_append(key, name, length);
     if (slash)
         buf_putc(key, '/');
+    else if (!rc)
+        remote_place_key_tx(cache, tree_child_tx(cache, parent, name, length), key);
     return rc ? rc : key->failed ? -ENOMEM : 0;
 }
 
@@ -57,9 +60,8 @@ static int may_make(struct cache *cache, uint64_t parent, const char *name, stru
         rc = name_check(name, strlen(name));
     if (!rc)
         rc = evict_room_for_names(cache);
-    /* A name that is here needs no listing to say so. */
-    if (!rc && !tree_lookup(cache, parent, name, strlen(name)))
-        rc = dir_need(cache, parent, name, wait);
+    if (!rc)
+        rc = cache_op_listed(cache, parent, name, wait);
     return rc;
 }
 

@@ -8,6 +8,7 @@
 #include "cache/dir.h"
 #include "cache/fetch.h"
 #include "cache/file.h"
+#include "cache/remote_place.h"
 #include "cache/todo.h"
 
 /* Takes away a name that stands for this inode. -EAGAIN: it no longer does. */
@@ -24,6 +25,8 @@ static int remove_tx(struct cache *cache, uint64_t parent, const char *name, str
     if (!rc) {
         tree_remove_tx(cache, parent, name, length, false);
         todo_gone_tx(cache, key.data, false);
+        if (directory)
+            remote_place_back_tx(cache, key.data, true);
     }
     buf_fini(&key);
     return rc;

@@ -12,6 +12,7 @@
 #include "cache/dir.h"
 #include "cache/file.h"
 #include "cache/name.h"
+#include "cache/remote_place.h"
 #include "cache/todo.h"
 
 struct side {
@@ -168,6 +169,8 @@ static int rename_tx(struct cache *cache, const struct side *from, const struct 
     } else if (!rc && !to_rc) {
         tree_move_tx(cache, from->parent, from->name, from->length, to->parent, to->name, to->length, false);
         tell_pusher(cache, from, from_key.data, publishes(from, to));
+        if (is_dir(from))
+            remote_place_back_tx(cache, from_key.data, true);
     }
     buf_fini(&from_key);
     buf_fini(&to_key);

@@ -123,3 +123,50 @@ void remote_place_back_tx(struct cache *cache, const char *key, bool tell)
         tree_move_tx(cache, now.parent, aside.name, aside.length, now.parent, now.name, now.length, tell);
     remote_fini(&row);
 }
+
+struct search {
+    struct cache *cache;
+    struct buf *key;
+    size_t directory; /* bytes of key up to its last name */
+    bool found;
+};
+
+static bool is_hidden_here(void *arg, struct remote *row)
+{
+    struct search *search = arg;
+    const char *slash = strrchr(row->key, '/');
+    size_t directory = slash ? (size_t)(slash - row->key) + 1 : 0;
+    char path[S3_KEY_MAX + 2];
+    size_t length = strlen(row->key);
+    if (!row->etag || directory != search->directory || memcmp(row->key, search->key->data, directory) != 0 || length > S3_KEY_MAX ||
+        (length > 0 && row->key[length - 1] == '/'))
+        return true;
+    memcpy(path, row->key, length);
+    memcpy(path + length, "/", 2);
+    if (!tree_find_tx(search->cache, path))
+        return true;
+    buf_reset(search->key);
+    buf_puts(search->key, row->key);
+    search->found = true;
+    return false;
+}
+
+void remote_place_key_tx(struct cache *cache, uint64_t ino, struct buf *key)
+{
+    const char *slash = key->data ? strrchr(key->data, '/') : NULL;
+    struct search search = { .cache = cache, .key = key, .directory = slash ? (size_t)(slash - key->data) + 1 : 0 };
+    if (key->data && strstr(key->data + search.directory, SUFFIX))
+        remote_each_of_tx(cache, ino, is_hidden_here, &search);
+}
+
+uint64_t remote_place_hidden_tx(struct cache *cache, const char *key)
+{
+    struct remote row;
+    if (!remote_get_tx(cache, key, &row))
+        return 0;
+    uint64_t ino = row.ino;
+    bool present = row.etag != NULL;
+    remote_fini(&row);
+    struct remote_place place;
+    return present && ino && remote_place_tx(cache, key, ino, false, false, &place) && place.ino == ino ? ino : 0;
+}

@@ -1,6 +1,7 @@
 /*
  * cache/remote_place.h: where in the tree a key of the bucket shows. A directory has the name before a file: the object `a`
- * beside `a/…` shows as `a.r2fs-file`, and gets its name back when the directory goes. Inside a transaction.
+ * beside `a/…` shows as `a.r2fs-file`, is written, renamed and removed as the object `a`, and gets its name back when the directory goes.
+ * Inside a transaction.
  */
 #ifndef R2FS_CACHE_REMOTE_PLACE_H
 #define R2FS_CACHE_REMOTE_PLACE_H
@@ -19,5 +20,9 @@ bool remote_place_tx(struct cache *cache, const char *key, uint64_t owner, bool 
 /* The directory "dir/" is gone: a file that it had displaced gets its name back. */
 void remote_place_back_tx(struct cache *cache, const char *key, bool tell);
 bool remote_is_directory_tx(struct cache *cache, uint64_t ino);
+/* *key: that of a file by its name. When it shows under this name only because a directory has its own, *key becomes its object's. */
+void remote_place_key_tx(struct cache *cache, uint64_t ino, struct buf *key);
+/* The file whose object has this key, which a directory's name hides; 0: none. */
+uint64_t remote_place_hidden_tx(struct cache *cache, const char *key);
 
 #endif

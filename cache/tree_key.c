@@ -10,6 +10,7 @@
 
 #include "cache/db.h"
 #include "cache/name.h"
+#include "cache/remote_place.h"
 #include "cache/tree_internal.h"
 
 #define KEY_BUFFER_MAX 65536 /* a tree may be deeper for a moment than keys can say: the caller compares with S3_KEY_MAX */
@@ -91,7 +92,10 @@ int tree_key_tx(struct cache *cache, uint64_t ino, struct buf *key)
 {
     if (ino == CACHE_ROOT || is_directory(cache, ino))
         return tree_dir_key_tx(cache, ino, key);
-    return append_name(cache, ino, key, false);
+    int rc = append_name(cache, ino, key, false);
+    if (!rc)
+        remote_place_key_tx(cache, ino, key);
+    return rc;
 }
 
 /* A dentry, copied, so that each() may change the rows. */
@@ -138,6 +142,8 @@ int tree_each_key_tx(struct cache *cache, uint64_t ino, bool (*each)(void *arg, 
             buf_putc(&key, '/');
         if (!rc && key.failed)
             rc = -ENOMEM;
+        if (!rc && !directory)
+            remote_place_key_tx(cache, ino, &key);
         bool more = !rc && each(arg, key.data, places[i].parent, places[i].name, places[i].length);
         buf_fini(&key);
         if (!more)
@@ -148,7 +154,17 @@ out:
     return rc;
 }
 
-/* Walks a key's directories: calls step with each segment; stops when that returns 0. Returns the parent of the last segment. */
+/* Not so a file that shows under this name because a directory has its own. */
+static bool has_own_key(struct cache *cache, uint64_t ino, const char *key)
+{
+    struct buf own = BUF_INIT(KEY_BUFFER_MAX);
+    buf_puts(&own, key);
+    remote_place_key_tx(cache, ino, &own);
+    bool same = own.data && strcmp(own.data, key) == 0;
+    buf_fini(&own);
+    return same;
+}
+
 uint64_t tree_find_tx(struct cache *cache, const char *key)
 {
     const char *at = name_relative(cache, key);
@@ -162,7 +178,9 @@ uint64_t tree_find_tx(struct cache *cache, const char *key)
     }
     if (!at || !ino)
         return 0;
-    return is_directory(cache, ino) == directory ? ino : 0;
+    if (is_directory(cache, ino) != directory)
+        return directory ? 0 : remote_place_hidden_tx(cache, key);
+    return directory || has_own_key(cache, ino, key) ? ino : 0;
 }
 
 static uint64_t make_directory(struct cache *cache, uint64_t parent, const char *name, size_t length, bool tell)
