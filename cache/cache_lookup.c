@@ -11,6 +11,12 @@
 #define TRIES_MAX 16 /* a name may come to stand for another inode between two looks */
 #define AHEAD_MAX 256
 
+int cache_op_listed(struct cache *cache, uint64_t parent, const char *name, struct cache_wait *wait)
+{
+    int rc = dir_need(cache, parent, name, wait);
+    return rc < 0 && tree_lookup(cache, parent, name, strlen(name)) ? 0 : rc;
+}
+
 int cache_op_child(struct cache *cache, uint64_t parent, const char *name, struct inode **child, struct cache_wait *wait)
 {
     size_t length = strlen(name);
@@ -18,13 +24,11 @@ int cache_op_child(struct cache *cache, uint64_t parent, const char *name, struc
     if (rc)
         return rc == -ENAMETOOLONG ? rc : -ENOENT;
     for (int i = 0; i < TRIES_MAX; i++) {
+        /* A name that an earlier mount knew counts only when this one has listed its directory. */
+        rc = cache_op_listed(cache, parent, name, wait);
+        if (rc)
+            return rc;
         uint64_t ino = tree_lookup(cache, parent, name, length);
-        if (!ino) {
-            rc = dir_need(cache, parent, name, wait);
-            if (rc)
-                return rc;
-            ino = tree_lookup(cache, parent, name, length);
-        }
         if (!ino)
             return -ENOENT;
         *child = inode_get(cache, ino);

@@ -6,6 +6,9 @@
 
 #include "cache/tree.h"
 
+/* Does the tree say what this name stands for? 0; CACHE_WAIT; the error of the listing, unless the name is here from before: what is cached
+ * stays readable. Not inside. */
+int cache_op_listed(struct cache *cache, uint64_t parent, const char *name, struct cache_wait *wait);
 /* The inode that a name stands for, held; its listing is asked for when the name is not there. 0, CACHE_WAIT, -ENOENT, … Not inside. */
 int cache_op_child(struct cache *cache, uint64_t parent, const char *name, struct inode **child, struct cache_wait *wait);
 /* May a name be made in this directory? Inside: 0 with *directory held; -ENOENT (it was removed), -ENOTDIR, -ENAMETOOLONG (the key). */

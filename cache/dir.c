@@ -19,7 +19,7 @@
 #include "s3/base/log.h"
 
 #define LIST_TIMEOUT_MS 30000 /* for each page */
-#define STALE_MS 5000         /* offline: so long an older listing is used before the bucket is asked again */
+#define FAILED_MS 5000        /* offline: so long before the bucket is asked again for a directory */
 #define BLOCKED_LOGGED 16     /* names of blocked keys in the log; all are counted */
 
 struct waiter { /* those who wait for one name, or (NULL) for all of them */
@@ -38,7 +38,9 @@ struct flight { /* a listing under way */
 struct dir {
     UT_hash_handle hh;
     uint64_t ino;
-    int64_t used_ms, stale_until_ms; /* monotonic */
+    int64_t used_ms, failed_until_ms; /* monotonic */
+    uint64_t failed_epoch;           /* … and as long as it is this epoch */
+    int error;                       /* the answer until then: 0 when an older listing stands in */
     uint64_t complete;               /* the epoch in which it was last listed to its end; 0: never */
     bool lapsed;                     /* listed once, and no longer kept fresh: the kernel may hold old names */
     struct flight *flight;
@@ -110,6 +112,11 @@ static struct dir *make_locked(struct dirs *dirs, uint64_t ino)
 static bool is_complete_locked(const struct dirs *dirs, const struct dir *dir)
 {
     return dirs->all_complete == dirs->epoch || (dir && dir->complete == dirs->epoch);
+}
+
+static bool has_failed_locked(const struct dirs *dirs, const struct dir *dir, int64_t now)
+{
+    return now < dir->failed_until_ms && dir->failed_epoch == dirs->epoch;
 }
 
 /* ---- a listing ---- */
@@ -206,10 +213,12 @@ static void run_flight(struct cache *cache, struct pool_job *job)
         if (!error) {
             dir->complete = flight->epoch;
             dir->lapsed = false;
-        } else if ((dir->complete || dir->lapsed) && is_network(error)) {
+        } else if (is_network(error)) {
             /* What was listed before stays readable while the bucket does not answer. */
-            dir->stale_until_ms = clock_mono_ms() + STALE_MS;
-            error = 0;
+            error = dir->complete || dir->lapsed ? 0 : error;
+            dir->error = error;
+            dir->failed_epoch = dirs->epoch;
+            dir->failed_until_ms = clock_mono_ms() + FAILED_MS;
         }
     }
     lock_drop(&dirs->lock);
@@ -247,8 +256,12 @@ int dir_need(struct cache *cache, uint64_t ino, const char *name, struct cache_w
         goto out;
     }
     dirs->last_used_ms = dir->used_ms = clock_mono_ms();
-    if (is_complete_locked(dirs, dir) || dir->used_ms < dir->stale_until_ms)
+    if (is_complete_locked(dirs, dir))
         goto out;
+    if (has_failed_locked(dirs, dir, dir->used_ms)) {
+        result = dir->error;
+        goto out;
+    }
     if (name && dir->flight && dir->flight->passed && is_past(name, dir->flight->passed))
         goto out;
     if (!dir->flight) {
@@ -282,7 +295,7 @@ void dir_used(struct cache *cache, uint64_t ino)
     int64_t now = clock_mono_ms();
     bool stale = false;
     if (dir) {
-        stale = (dir->complete || dir->lapsed) && !is_complete_locked(dirs, dir) && !dir->flight && now >= dir->stale_until_ms;
+        stale = (dir->complete || dir->lapsed) && !is_complete_locked(dirs, dir) && !dir->flight && !has_failed_locked(dirs, dir, now);
         dir->used_ms = now;
     }
     dirs->last_used_ms = now;

@@ -149,11 +149,11 @@ struct handles {
     unsigned opens, writers;
 };
 
-/* Handles are opened without LOCK_DB: one that comes right after this look sees the new version, as if it had come later. */
+/* writers counts what memory has not committed, too. Handles are opened without LOCK_DB: one that comes right after this look sees the new version, as if it had come later. */
 static struct handles handles_of(struct inode *inode)
 {
     lock_take(&inode->lock);
-    struct handles handles = { inode->opens, inode->writers + (inode->written_ms != 0) };
+    struct handles handles = { inode->opens, inode->writers + (inode->written_ms != 0 || inode->changed_attrs || inode->dirty_ms != 0) };
     lock_drop(&inode->lock);
     return handles;
 }
