@@ -186,6 +186,11 @@ static void the_first_listing_says_why_it_failed_and_may_be_tried_again(void **s
     assert_int_equal(libremote_find(l, "nothing"), 0);
 }
 
+static bool used_is_listed(struct libremote *l)
+{
+    return dir_complete_tx(l->cache, libremote_find(l, "used"));
+}
+
 static void of_a_large_tree_only_directories_in_use_are_polled(void **state)
 {
     struct libremote *l = *state;
@@ -195,6 +200,7 @@ static void of_a_large_tree_only_directories_in_use_are_polled(void **state)
     store_numbered(l, "other/f", 3);
     libremote_mount(l);
     libremote_lookup(l, "used/f0");
+    assert_true(libremote_comes_true(used_is_listed, l));
     uint64_t before = libremote_requests(l, S3_KIND_LIST);
     libremote_poll(l);
     assert_int_equal(libremote_requests(l, S3_KIND_LIST), before + 2); /* the root and used/ */
@@ -217,6 +223,7 @@ static void a_directory_that_fell_out_of_use_is_listed_again_when_it_is_used(voi
     store_numbered(l, "used/f", 3);
     libremote_mount(l);
     libremote_lookup(l, "used/f0");
+    assert_true(libremote_comes_true(used_is_listed, l)); /* the name was there before the listing ended */
     uint64_t inos[4];
     assert_int_equal(dir_sweep(l->cache, clock_mono_ms() + 1, inos, 4), 0);
     store_numbered(l, "used/new", 1);
