@@ -107,8 +107,11 @@ struct snapshot {
 int snapshot_take(struct cache *cache, struct inode *inode, struct snapshot **snapshot, struct range *missing);
 /* Exactly size bytes (or -errno) from the frozen generation. Thread-safe. */
 int snapshot_read(struct cache *cache, struct snapshot *snapshot, void *buffer, size_t size, uint64_t offset);
-/* A descriptor that holds all bytes at their offsets unchanged until snapshot_free, for s3_body; or -ENODATA: read it by snapshot_read. */
+/* A descriptor that holds all bytes at their offsets unchanged until snapshot_free, for s3_body, borrowed; -ENODATA for a file above 16 MiB. */
 int snapshot_fd(struct cache *cache, struct snapshot *snapshot, int *fd);
+/* The same for a part of any file: [offset, offset+size) lie at *fd_offset of *fd, which the caller closes. Of a large file the bytes are copied
+ * into a file without a name. Thread-safe. */
+int snapshot_range_fd(struct cache *cache, struct snapshot *snapshot, uint64_t offset, uint64_t size, int *fd, uint64_t *fd_offset);
 void snapshot_free(struct cache *cache, struct snapshot *snapshot);
 /* The bucket holds this snapshot under key with this ETag: dirty ranges of that generation become clean, the base is the new
  * object. Inside. Returns true when the inode is clean now (its data_version is still the snapshot's). */

@@ -188,8 +188,9 @@ void file_settle_content(struct cache *cache, struct inode *inode)
     struct content *gone = NULL;
     lock_take(&inode->lock);
     struct content *content = inode->content;
-    if (content && !inode->opens && !inode->changed_attrs && !content->changed.count && !content->stale.count && !content->base_lost &&
-        atomic_load(&content->references) == 1 && !content->snapshots && !inode->removed) {
+    bool idle = content && !inode->changed_attrs && !content->changed.count && !content->stale.count && !content->base_lost &&
+                atomic_load(&content->references) == 1 && !content->snapshots;
+    if (content && !inode->opens && (idle || inode->removed)) {
         gone = content;
         inode->content = NULL;
     }

@@ -509,6 +509,19 @@ void inode_removed_tx(struct cache *cache, struct inode *inode)
         return;
     p->gone = true;
     int64_t content = (int64_t)p->values.content_id;
+    /* Who has it open goes on reading it when its rows are gone. */
+    lock_take(&inode->lock);
+    bool load = content && inode->opens && !inode->content;
+    lock_drop(&inode->lock);
+    struct content *loaded = load ? content_load_tx(cache, (uint64_t)content) : NULL;
+    lock_take(&inode->lock);
+    if (loaded && !inode->content) {
+        inode->content = loaded;
+        loaded = NULL;
+    }
+    lock_drop(&inode->lock);
+    if (loaded)
+        block_unload(cache, loaded);
     db_run(cache, "DELETE FROM inode WHERE ino = ?", "i", (int64_t)inode->ino);
     if (content)
         content_delete_tx(cache, (uint64_t)content);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/db.h"
 #include "cache/fetch.h"
@@ -81,22 +82,24 @@ static enum s3_outcome send_part(struct upload *u, int number, struct s3_part *p
     struct range r = push_parts_range(u->size, u->part_size, number);
     struct s3_part_request request = { .key = u->run->look.key, .upload_id = u->upload_id, .number = number, .body = { .fd = -1 } };
     struct snapshot *s = u->run->snapshot;
+    int fd = -1;
     if (is_copy(u, r)) {
         request.source = u->base_key;
         request.source_offset = r.start;
         request.source_length = r.end - r.start;
         u->copied[number - 1] = true;
     } else {
-        request.body = (struct s3_body){ .data = s->data ? (const char *)s->data + r.start : NULL, .fd = -1, .offset = r.start, .length = r.end - r.start };
-        int rc = s->data ? 0 : snapshot_fd(u->run->cache, s, &request.body.fd);
+        request.body = (struct s3_body){ .data = s->data ? (const char *)s->data + r.start : NULL, .fd = -1, .length = r.end - r.start };
+        int rc = s->data ? 0 : snapshot_range_fd(u->run->cache, s, r.start, r.end - r.start, &fd, &request.body.offset);
         if (rc) {
             *error = (struct s3_error){ .outcome = S3_LOCAL, .local_errno = -rc };
             return S3_LOCAL;
         }
-        if (s->data)
-            request.body.offset = 0;
+        request.body.fd = fd;
     }
     enum s3_outcome outcome = ops(u)->upload_part(ctx(u), &u->run->call, &request, part, error);
+    if (fd >= 0)
+        close(fd);
     if (outcome == S3_OK && request.source)
         u->run->item->moved += r.end - r.start; /* no byte passed here, but it is progress */
     return outcome;

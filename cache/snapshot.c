@@ -412,11 +412,44 @@ int snapshot_read(struct cache *cache, struct snapshot *snapshot, void *buffer, 
     return 0;
 }
 
+/* Bytes of the snapshot, in a file of their own. */
+static int copy_out(struct cache *cache, struct snapshot *snapshot, uint64_t offset, uint64_t size, int to)
+{
+    uint8_t *buffer = malloc(PIECE);
+    int rc = buffer ? 0 : -ENOMEM;
+    for (uint64_t done = 0; done < size && !rc; done += PIECE) {
+        size_t piece = size - done < PIECE ? (size_t)(size - done) : PIECE;
+        rc = snapshot_read(cache, snapshot, buffer, piece, offset + done);
+        if (!rc)
+            rc = io_pwrite(to, buffer, piece, done, NULL);
+    }
+    free(buffer);
+    return rc;
+}
+
 int snapshot_fd(struct cache *cache, struct snapshot *snapshot, int *fd)
 {
     (void)cache;
     if (!snapshot->own->copied)
         return -ENODATA;
     *fd = snapshot->own->fd;
+    return 0;
+}
+
+int snapshot_range_fd(struct cache *cache, struct snapshot *snapshot, uint64_t offset, uint64_t size, int *fd, uint64_t *fd_offset)
+{
+    if (snapshot->own->copied) {
+        *fd = fcntl(snapshot->own->fd, F_DUPFD_CLOEXEC, 0);
+        *fd_offset = offset;
+        return *fd < 0 ? -errno : 0;
+    }
+    int made = temporary_file(cache), rc = made < 0 ? made : copy_out(cache, snapshot, offset, size, made);
+    if (rc) {
+        if (made >= 0)
+            close(made);
+        return rc;
+    }
+    *fd = made;
+    *fd_offset = 0;
     return 0;
 }
