@@ -144,8 +144,10 @@ static void end_waiting(struct http *http, struct transfer *transfer, enum http_
 {
     DL_DELETE(http->waiting[class_of(transfer)], transfer);
     transfer->response->end = end;
-    if (end == HTTP_TIMED_OUT)
-        snprintf(transfer->response->message, sizeof transfer->response->message, "The request was not sent before its deadline.");
+    snprintf(transfer->response->message, sizeof transfer->response->message, "%s",
+             end == HTTP_LOCAL      ? "No file descriptor became free before the deadline."
+             : end == HTTP_TIMED_OUT ? "The request was not sent before its deadline."
+                                     : "The request was cancelled.");
     give_back(http, transfer);
 }
 

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -664,6 +666,55 @@ static void a_request_refused_while_the_credentials_were_renewed_is_signed_again
     peer_free(peer);
 }
 
+#define SLOW_HOST "slow.invalid"
+#define SLOW_MS 3000
+
+/* In libcurl's place of the C library's: a name server that does not answer for SLOW_HOST. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
+{
+    int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (node && !strcmp(node, SLOW_HOST)) {
+        poll(NULL, 0, SLOW_MS);
+        return EAI_AGAIN;
+    }
+    *(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+    return next(node, service, hints, result);
+}
+
+static void a_name_server_that_does_not_answer_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct s3 *s3 = open_url("http://" SLOW_HOST, 4);
+    const struct s3_call brief = { .timeout_ms = 300 };
+    int64_t before = clock_mono_ms();
+    assert_int_equal(head(s3, &brief), S3_UNREACHABLE);
+    assert_true(clock_mono_ms() - before < SLOW_MS / 2);
+    s3_close(s3);
+    assert_true(clock_mono_ms() - before < SLOW_MS / 2);
+}
+
+static void uploads_leave_a_connection_for_a_program_that_waits(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_new(hang, NULL, NULL);
+    struct s3 *s3 = open_url(peer_url(peer), 4);
+    struct waiting uploads[6], read = { .s3 = s3, .call = { .timeout_ms = 1000, .priority = S3_NOW } };
+    for (int i = 0; i < 6; i++) {
+        uploads[i] = (struct waiting){ .s3 = s3, .call = { .timeout_ms = 1500, .priority = S3_LATER }, .mutation = true };
+        start_waiting(&uploads[i]);
+    }
+    assert_true(peer_wait_requests(peer, 3));
+    start_waiting(&read);
+    assert_true(peer_wait_requests(peer, 4));
+    pthread_join(read.thread, NULL);
+    assert_int_equal(read.outcome, S3_TIMEOUT); /* sent, not left waiting (that would be unreachable) */
+    assert_int_equal(peer_connections(peer), 4);
+    for (int i = 0; i < 6; i++)
+        pthread_join(uploads[i].thread, NULL);
+    s3_close(s3);
+    peer_free(peer);
+}
+
 /* ---- this machine ---- */
 
 static enum peer_then say_hello(void *arg, const struct peer_exchange *exchange)
@@ -747,6 +798,23 @@ static void what_a_header_cannot_carry_is_refused_before_it_is_sent(void **state
     peer_free(peer);
 }
 
+static void bytes_are_counted_as_they_move(void **state)
+{
+    (void)state;
+    _Atomic uint64_t moved = 0;
+    const struct s3_call counted = { .timeout_ms = 5000, .moved = &moved };
+    struct peer *peer = peer_new(say_hello, NULL, NULL);
+    struct s3 *s3 = open_url(peer_url(peer), 4);
+    char buffer[8];
+    size_t got;
+    assert_int_equal(get_into(s3, &counted, buffer, sizeof buffer, &got), S3_OK);
+    assert_int_equal(moved, 5);
+    assert_int_equal(put(s3, &counted, "0123456789"), S3_OK);
+    assert_int_equal(moved, 5 + 10 + 5);
+    s3_close(s3);
+    peer_free(peer);
+}
+
 static enum peer_then keep_head(void *arg, const struct peer_exchange *exchange)
 {
     snprintf(arg, 4096, "%s", exchange->head);
@@ -780,6 +848,29 @@ static void a_request_carries_what_r2_wants_and_nothing_that_it_refuses(void **s
     assert_null(strcasestr(seen, "x-amz-checksum"));
     s3_close(s3);
     peer_free(peer);
+}
+
+static void a_proxy_from_the_environment_is_used_but_not_for_whom_it_is_not(void **state)
+{
+    (void)state;
+    char seen[4096] = "";
+    struct peer *proxy = peer_new(keep_head, seen, NULL), *direct = peer_new(say_hello, NULL, NULL);
+    setenv("http_proxy", peer_url(proxy), 1);
+    setenv("NO_PROXY", "127.0.0.1", 1);
+    struct s3 *s3 = open_url("http://bucket.invalid/s3", 4);
+    assert_int_equal(put(s3, &call, "hello"), S3_OK);
+    assert_non_null(strstr(seen, "PUT http://bucket.invalid/s3/b/k HTTP/1.1\r\n"));
+    assert_non_null(strcasestr(seen, "host: bucket.invalid\r\n"));
+    s3_close(s3);
+    s3 = open_url(peer_url(direct), 4);
+    assert_int_equal(put(s3, &call, "hello"), S3_OK);
+    assert_int_equal(peer_requests(direct), 1);
+    assert_int_equal(peer_requests(proxy), 1);
+    s3_close(s3);
+    unsetenv("http_proxy");
+    unsetenv("NO_PROXY");
+    peer_free(proxy);
+    peer_free(direct);
 }
 
 static void a_configuration_that_cannot_work_is_refused_with_its_field(void **state)
@@ -818,6 +909,10 @@ static void without_an_endpoint_it_is_amazons_of_the_region(void **state)
 
 int main(void)
 {
+    /* The machine's own proxy must not come between the client and its peer. */
+    static const char *const proxies[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+    for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
+        unsetenv(proxies[i]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_body_that_is_cut_is_fetched_again_and_never_handed_out),
         cmocka_unit_test(bytes_that_fail_their_md5_are_corrupt_after_a_few_tries),
@@ -843,10 +938,14 @@ int main(void)
         cmocka_unit_test(a_skewed_clock_is_corrected_by_the_servers_date_and_stays_so),
         cmocka_unit_test(a_clock_that_cannot_be_corrected_is_said_so_after_one_retry),
         cmocka_unit_test(a_request_refused_while_the_credentials_were_renewed_is_signed_again),
+        cmocka_unit_test(a_name_server_that_does_not_answer_holds_up_nobody),
+        cmocka_unit_test(uploads_leave_a_connection_for_a_program_that_waits),
         cmocka_unit_test(a_request_waits_for_a_descriptor),
+        cmocka_unit_test(bytes_are_counted_as_they_move),
         cmocka_unit_test(no_descriptor_is_handed_on_to_a_child),
         cmocka_unit_test(what_a_header_cannot_carry_is_refused_before_it_is_sent),
         cmocka_unit_test(a_request_carries_what_r2_wants_and_nothing_that_it_refuses),
+        cmocka_unit_test(a_proxy_from_the_environment_is_used_but_not_for_whom_it_is_not),
         cmocka_unit_test(a_configuration_that_cannot_work_is_refused_with_its_field),
         cmocka_unit_test(without_an_endpoint_it_is_amazons_of_the_region),
     };
