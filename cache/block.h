@@ -45,6 +45,7 @@ struct content {
     bool doomed;              /* its row is gone: the file goes with the last reference */
     bool keeps_base;          /* its missing bytes were asked for when it became dirty */
     bool unsynced, new_entry; /* the file has data, the folder an entry, that no sync covered */
+    bool syncing;             /* a sync is under way, and `written` tells its end */
     uint64_t disk;            /* as accounted by block_disk_used */
     int64_t used_ms, used_saved_ms;
     _Atomic unsigned references; /* one is the inode's */

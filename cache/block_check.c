@@ -184,34 +184,43 @@ int block_sync(struct cache *cache, struct inode *inode) NO_LOCK_ANALYSIS
     int rc = 0, fd = -1;
     lock_take(&inode->lock);
     struct content *content = inode->content;
+    if (content)
+        block_hold(content);
+    /* What another's sync has taken upon itself is synced when that one has ended, not before. */
+    while (content && content->syncing)
+        lock_wait(&inode->lock, &content->written);
     if (inode->poisoned)
         rc = inode->poisoned;
     if (rc || !content || !content->file || (!content->unsynced && !content->new_entry)) {
         lock_drop(&inode->lock);
+        if (content)
+            block_unload(cache, content);
         return rc;
     }
-    block_hold(content);
     rc = block_descriptor(cache, inode, content, &fd);
     bool data = content->unsynced, entry = content->new_entry;
     uint64_t id = content->id;
     /* What is written from here on needs a sync of its own. */
     content->unsynced = content->new_entry = false;
+    content->syncing = true;
     lock_drop(&inode->lock);
     if (!rc && data)
         rc = io_fdatasync(fd);
     if (!rc && entry)
         rc = sync_folder(cache, id);
+    lock_take(&inode->lock);
+    content->syncing = false;
+    pthread_cond_broadcast(&content->written);
     if (rc) {
         cache_note_error(cache, "block file %llu of the cache could not be synced: %s", (unsigned long long)id, strerror(-rc));
-        lock_take(&inode->lock);
         /* The kernel may have dropped the pages it could not write: a second sync that succeeds would prove nothing. */
         inode->poisoned = -EIO;
         /* What is still in memory may be good: the pusher sends it if it is what the checksums say. */
         if (ranges_copy(&content->unverified, &content->present) || ranges_remove_all(&content->unverified, &content->hole))
             cache_note_error(cache, "no memory to note what is to be verified");
-        lock_drop(&inode->lock);
         rc = -EIO;
     }
+    lock_drop(&inode->lock);
     block_unload(cache, content);
     return rc;
 }
