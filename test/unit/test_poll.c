@@ -188,7 +188,7 @@ static void the_first_listing_says_why_it_failed_and_may_be_tried_again(void **s
 
 static bool used_is_listed(struct libremote *l)
 {
-    return dir_complete_tx(l->cache, libremote_find(l, "used"));
+    return dir_complete_tx(l->cache, CACHE_ROOT) && dir_complete_tx(l->cache, libremote_find(l, "used"));
 }
 
 static void of_a_large_tree_only_directories_in_use_are_polled(void **state)
