@@ -20,6 +20,7 @@
 #include "cache/file.h"
 #include "cache/poll.h"
 #include "cache/push.h"
+#include "cache/remote.h"
 #include "cache/spool.h"
 #include "cache/tree.h"
 #include "cache/wait.h"
@@ -81,7 +82,7 @@ const char *cache_spool(const struct cache *cache)
 
 static int start_modules(struct cache *cache)
 {
-    int (*const start[])(struct cache *) = { waits_start, inode_table_start, tree_start, dirs_start, evict_start, fetch_start };
+    int (*const start[])(struct cache *) = { waits_start, inode_table_start, tree_start, remote_start, dirs_start, evict_start, fetch_start };
     for (size_t i = 0; i < sizeof start / sizeof *start; i++) {
         int rc = start[i](cache);
         if (rc)

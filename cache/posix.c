@@ -239,6 +239,23 @@ static void keep_string(json_t *kept, const char *name, const char *value)
         (void)json_object_set_new(kept, name, json_string(value));
 }
 
+static unsigned lacking(const char *key, const struct s3_object *object)
+{
+    static const struct cache no_options;
+    struct posix_attr attr;
+    posix_decode(&no_options, key, object, &attr);
+    free(attr.target);
+    return (CACHE_SET_MODE | CACHE_SET_UID | CACHE_SET_GID) & ~attr.carried;
+}
+
+unsigned posix_lacks(const char *kept)
+{
+    json_t *object = kept ? json_loads(kept, 0, NULL) : NULL;
+    unsigned lacks = (unsigned)json_integer_value(json_object_get(object, "lacks"));
+    json_decref(object);
+    return lacks;
+}
+
 char *posix_keep(const char *key, const struct s3_object *object)
 {
     json_t *kept = json_object(), *meta = json_object();
@@ -256,6 +273,9 @@ char *posix_keep(const char *key, const struct s3_object *object)
             keep_string(meta, object->meta[i].name, object->meta[i].value);
     if (json_object_size(meta) > 0)
         (void)json_object_set(kept, "meta", meta);
+    unsigned lacks = lacking(key, object);
+    if (lacks)
+        (void)json_object_set_new(kept, "lacks", json_integer(lacks));
     char *text = json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(meta);
     json_decref(kept);

@@ -31,6 +31,8 @@ void posix_headers_fini(struct posix_headers *headers);
 /* The JSON that remote.headers keeps of an object: what posix_encode would not write by itself; "{}" when that is nothing, so
  * that NULL there says that nobody has looked. The caller's; NULL: no memory. */
 char *posix_keep(const char *key, const struct s3_object *object);
+/* Of what posix_keep wrote: the CACHE_SET_ bits of mode, uid and gid that the object does not carry, so that the mount's options say them. */
+unsigned posix_lacks(const char *kept);
 /* What of it still holds when other bytes are written (not, for instance, rclone's md5chksum). The caller's. NULL for NULL. */
 char *posix_keep_for_new_bytes(const char *kept);
 /* The Content-Type that we give an object by its name, static or kept for ever. */

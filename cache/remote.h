@@ -18,6 +18,10 @@ struct remote { /* a row; strings belong to it */
     char *headers, *nonce;
 };
 #define REMOTE_META_UNKNOWN (-1)
+/* At the start, before inodes are in memory: where the mount's uid, gid or modes are others than at the last mount, the rows of what
+ * carries none say so. 0 or -errno. */
+int remote_start(struct cache *cache);
+
 bool remote_get_tx(struct cache *cache, const char *key, struct remote *row); /* false: no row */
 void remote_put_tx(struct cache *cache, const struct remote *row);            /* inserts or replaces */
 void remote_delete_tx(struct cache *cache, const char *key);

@@ -15,6 +15,7 @@
 #include "cache/dir.h"
 #include "cache/fetch.h"
 #include "cache/poll.h"
+#include "cache/remote.h"
 #include "cache/tree.h"
 #include "cache/wait.h"
 #include "s3/base/clock.h"
@@ -69,7 +70,13 @@ static void open_cache(struct libremote *l)
     config->ops_ctx = l->client;
     config->poll_ms = 20;
     config->events = (struct cache_events){ .arg = l, .name = on_name, .attr = on_attr, .content = on_content };
+    if (l->options) {
+        config->uid = config->gid = l->options;
+        config->file_mode = 0600;
+        config->dir_mode = 0700;
+    }
     assert_int_equal(waits_start(l->cache), 0);
+    assert_int_equal(remote_start(l->cache), 0);
     assert_int_equal(dirs_start(l->cache), 0);
     assert_int_equal(fetch_start(l->cache), 0);
 }

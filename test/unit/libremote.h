@@ -15,6 +15,7 @@ struct libremote {
     struct membucket *bucket;
     struct membucket_client *client;
     struct cache *cache;
+    uint32_t options; /* not 0: the mount's uid and gid from the next open on, with modes 0600 and 0700 */
     struct lock lock; /* LOCK_LOG */
     char news[8192];  /* "name PARENT NAME\n", "gone PARENT NAME\n", "attr INO\n", "content INO\n" */
 };

@@ -208,12 +208,24 @@ static void what_another_client_set_stays(void **state)
 static void of_our_own_objects_nothing_is_kept(void **state)
 {
     (void)state;
-    struct s3_pair pairs[] = { PAIR("mode", "33188"), PAIR("r2fs-v", "1") };
-    struct s3_object object = { .content_type = (char[]){ "text/html" }, .meta = pairs, .meta_count = 2 };
+    struct s3_pair pairs[] = { PAIR("mode", "33188"), PAIR("r2fs-v", "1"), PAIR("uid", "1"), PAIR("gid", "2") };
+    struct s3_object object = { .content_type = (char[]){ "text/html" }, .meta = pairs, .meta_count = 4 };
     char *kept = posix_keep("a.html", &object);
     assert_string_equal(kept, "{}");
     free(kept);
     assert_null(posix_keep_for_new_bytes(NULL));
+}
+
+static void what_an_object_does_not_carry_is_remembered(void **state)
+{
+    (void)state;
+    struct s3_pair pairs[] = { PAIR("uid", "1"), PAIR("mode", "nonsense") };
+    struct s3_object object = { .meta = pairs, .meta_count = 2 };
+    char *kept = posix_keep("a", &object);
+    assert_int_equal(posix_lacks(kept), CACHE_SET_MODE | CACHE_SET_GID);
+    free(kept);
+    assert_int_equal(posix_lacks("{}"), 0);
+    assert_int_equal(posix_lacks(NULL), 0);
 }
 
 static void more_metadata_than_an_object_carries_is_refused(void **state)
@@ -247,6 +259,7 @@ int main(void)
         cmocka_unit_test(content_types_follow_the_names_extension),
         cmocka_unit_test(what_another_client_set_stays),
         cmocka_unit_test(of_our_own_objects_nothing_is_kept),
+        cmocka_unit_test(what_an_object_does_not_carry_is_remembered),
         cmocka_unit_test(more_metadata_than_an_object_carries_is_refused),
     };
     return cmocka_run_group_tests_name("posix", tests, NULL, NULL);

@@ -505,6 +505,29 @@ static void what_another_client_set_on_an_object_is_remembered(void **state)
     remote_fini(&row);
 }
 
+static void what_carries_no_owner_or_mode_follows_the_options_of_each_mount(void **state)
+{
+    struct libremote *l = *state;
+    membucket_store_string(l->bucket, PREFIX "d/plain", "1");
+    store_with(l, PREFIX "d/moded", "1", "33261");
+    store_with(l, PREFIX "link", "1", "41471");
+    libremote_mount(l);
+    uint64_t plain = libremote_lookup(l, "d/plain"), moded = libremote_lookup(l, "d/moded"), link = libremote_lookup(l, "link");
+    assert_int_equal(libremote_attr(l, plain).uid, 1000);
+    l->options = 77;
+    libremote_remount(l);
+    assert_int_equal(libremote_attr(l, plain).mode, S_IFREG | 0600);
+    assert_int_equal(libremote_attr(l, plain).uid, 77);
+    assert_int_equal(libremote_attr(l, moded).mode, S_IFREG | 0755);
+    assert_int_equal(libremote_attr(l, moded).gid, 77);
+    assert_int_equal(libremote_attr(l, link).mode, S_IFLNK | 0777);
+    assert_int_equal(libremote_attr(l, libremote_find(l, "d")).mode, S_IFDIR | 0700);
+    assert_int_equal(libremote_attr(l, CACHE_ROOT).mode, S_IFDIR | 0700);
+    assert_int_equal(libremote_attr(l, CACHE_ROOT).uid, 77);
+    assert_int_equal(libremote_lookup(l, "d/plain"), plain);
+    assert_int_equal(libremote_requests(l, S3_KIND_COUNT), 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, libremote_set_up, libremote_tear_down)
 
 int main(void)
@@ -533,6 +556,7 @@ int main(void)
         TEST(absence_counts_only_inside_the_pages_range),
         TEST(a_header_time_agrees_to_the_second_and_is_made_exact),
         TEST(what_another_client_set_on_an_object_is_remembered),
+        TEST(what_carries_no_owner_or_mode_follows_the_options_of_each_mount),
     };
     return cmocka_run_group_tests_name("remote", tests, NULL, NULL);
 }
