@@ -20,6 +20,7 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$TOP/test/cleanup.sh"
 if [ -z "${TEST_DIR:-}" ]; then
     TEST_DIR=$(mktemp -d "${TMPDIR:-/tmp}/r2fs-test.XXXXXX") || exit 2
+    chmod 711 "$TEST_DIR" # other users come to its mount by path
     trap 'sim_stop; cleanup "$TEST_DIR"; [ -n "${KEEP:-}" ] || rm -rf --one-file-system "$TEST_DIR"' EXIT
     trap 'exit 130' INT TERM HUP
 fi
