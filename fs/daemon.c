@@ -117,15 +117,14 @@ static void take_mount_away(struct daemon *daemon)
     if (session_ended(daemon->session))
         return;
     int rc = mountpoint_remove(daemon->conf->path, false);
-    if (rc == -EBUSY) {
+    if (rc != 0) {
         log_notice("%s is in use; it is unmounted all the same.", daemon->conf->path);
+        /* A lazy unmount alone would end the session only when the last program has left. */
+        session_abort(daemon->session);
         rc = mountpoint_remove(daemon->conf->path, true);
     }
     if (rc != 0)
         log_error("%s can't be unmounted: %s.", daemon->conf->path, strerror(-rc));
-    /* A lazy unmount ends the session only when the last program has left. */
-    if (!session_ended(daemon->session))
-        session_abort(daemon->session);
 }
 
 static void *wind_down(void *arg)
@@ -428,8 +427,8 @@ static int start(struct daemon *daemon)
 /* A mount that was made, and whose start failed behind it. */
 static void undo_mount(struct daemon *daemon)
 {
-    mountpoint_remove(daemon->conf->path, true);
     session_abort(daemon->session);
+    mountpoint_remove(daemon->conf->path, true);
     session_join(daemon->session);
 }
 

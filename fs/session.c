@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #define WORKERS 4
 #define BACKGROUND 128      /* requests of the kernel's own (read-ahead, write-back of mappings) at a time */
 #define INIT_TIMEOUT_MS 10000
+#define SIGNAL_AGAIN_MS 10
 
 struct session {
     struct fs *fs;
@@ -41,6 +43,7 @@ struct session {
     size_t running;          /* workers, under lock */
     size_t workers;
     pthread_t worker[WORKERS];
+    bool left[WORKERS];      /* it has ended or is about to, under lock */
 
     /* Set by init, on the worker whose next writev is its answer. */
     bool answering_init;
@@ -159,6 +162,12 @@ static ssize_t read_request(int fd, void *buffer, size_t size, void *userdata)
     return length;
 }
 
+/* Only there to end a read; see hang_up. */
+static void take_nothing(int number)
+{
+    (void)number;
+}
+
 static void *work(void *arg)
 {
     struct session *session = arg;
@@ -179,6 +188,8 @@ static void *work(void *arg)
     park_thread_end();
     lock_take(&session->lock);
     bool last = --session->running == 0;
+    for (size_t i = 0; i < session->workers; i++)
+        session->left[i] |= pthread_equal(session->worker[i], pthread_self()) != 0;
     pthread_cond_broadcast(&session->changed);
     lock_drop(&session->lock);
     if (last && session->ended)
@@ -307,6 +318,7 @@ int session_open(struct session **result, struct fs *fs, const struct session_co
     lock_cond_init(&session->changed);
     fs->session = session;
     fuse_set_log_func(take_log);
+    sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = take_nothing }, NULL);
     if (!(session->mountpoint = strdup(config->mountpoint)) || (rc = build_arguments(config, &args)) != 0)
         goto out;
     session->fuse = fuse_session_new(&args, &session->ops, sizeof session->ops, fs);
@@ -362,14 +374,34 @@ bool session_ended(struct session *session)
     return ended;
 }
 
+/* Where nothing else works: the workers leave, and the kernel loses its only descriptor. */
+static void hang_up(struct session *session)
+{
+    fuse_session_exit(session->fuse);
+    lock_take(&session->lock);
+    while (session->running > 0) {
+        /* A worker that was about to read when the signal came reads on, so it gets another one. */
+        for (size_t i = 0; i < session->workers; i++)
+            if (!session->left[i])
+                pthread_kill(session->worker[i], SIGUSR1);
+        lock_wait_until(&session->lock, &session->changed, clock_mono_ms() + SIGNAL_AGAIN_MS);
+    }
+    lock_drop(&session->lock);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup3(null, fuse_session_fd(session->fuse), O_CLOEXEC);
+        close(null);
+    }
+}
+
 void session_abort(struct session *session)
 {
-    int rc = mountpoint_abort(session->dev);
-    /* Where the control file system is not mounted: MNT_FORCE aborts, though it says EBUSY. */
-    if (rc != 0 && umount2(session->mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW) == 0)
-        rc = 0;
-    if (rc != 0)
-        log_debug("The connection of %s could not be aborted: %s.", session->mountpoint, strerror(-rc));
+    if (session_ended(session))
+        return;
+    /* MNT_FORCE aborts, though it says EBUSY. */
+    if (mountpoint_abort(session->dev) == 0 || umount2(session->mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW) == 0 || errno == EBUSY)
+        return;
+    hang_up(session);
 }
 
 void session_join(struct session *session)

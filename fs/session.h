@@ -33,7 +33,7 @@ int session_open(struct session **session, struct fs *fs, const struct session_c
 dev_t session_dev(const struct session *session);
 struct fuse_session *session_fuse(struct session *session);
 bool session_ended(struct session *session);
-/* Ends the connection now, whoever uses it; the workers then end. */
+/* Ends the connection now, whoever uses it, while the mount is still at its place; the workers then end. SIGUSR1 is ours for that. */
 void session_abort(struct session *session);
 /* Joins the workers: the session must have ended, or been aborted. */
 void session_join(struct session *session);
