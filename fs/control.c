@@ -44,7 +44,13 @@ static json_t *describe_honours(const struct cache_status *status)
     return object;
 }
 
-/* Requests of the kernel by kind. FORGET comes when the kernel likes, and is not in the total. */
+/* Does a program wait for requests of this kind? The others come when the kernel likes. */
+static bool is_waited_for(unsigned opcode)
+{
+    return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_RELEASE && opcode != FUSE_RELEASEDIR;
+}
+
+/* Requests of the kernel by kind, and in total those that programs waited for. */
 static json_t *describe_kernel(struct daemon *daemon)
 {
     json_t *object = json_object();
@@ -55,7 +61,7 @@ static json_t *describe_kernel(struct daemon *daemon)
         uint64_t count = session_requests(daemon->session, opcode);
         if (count > 0 && name)
             json_object_set_new(object, name, json_integer((json_int_t)count));
-        if (opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET)
+        if (is_waited_for(opcode))
             total += count;
     }
     notice_get_stats(daemon->fs.notices, &notices);
