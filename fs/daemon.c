@@ -264,8 +264,32 @@ static int take_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/*
+ * /proc/PID/environ shows the memory in which the environment came. Secrets move out of it; getenv still finds them, for when they
+ * are read again.
+ */
+static void hide_secrets(void)
+{
+    static const char *const marks[] = { "SECRET", "TOKEN", "PASS", "KEY" };
+    for (char **entry = environ; *entry; entry++) {
+        char *equals = strchr(*entry, '=');
+        bool secret = false;
+        for (size_t i = 0; equals && i < sizeof marks / sizeof marks[0]; i++) {
+            const char *found = strstr(*entry, marks[i]);
+            secret |= found && found < equals;
+        }
+        char *copy = secret ? strdup(*entry) : NULL;
+        if (!copy)
+            continue;
+        char *before = *entry;
+        *entry = copy;
+        explicit_bzero(before + (equals + 1 - before), strlen(equals + 1));
+    }
+}
+
 static void settle_process(void)
 {
+    hide_secrets();
     prctl(PR_SET_NAME, "r2fs");
     conf_protect();
     /* Who dies here takes the files of everybody with it. Only root may lower it. */
