@@ -25,12 +25,7 @@ static int wait_for_answer(const struct conf *conf, const struct target *target,
             break;
         json_decref(answer);
     }
-    code = (int)json_integer_value(json_object_get(answer, "exit"));
-    const char *sentence = json_string_value(json_object_get(answer, "error"));
-    if (sentence)
-        explain_print("%s", sentence);
-    target_print_left(answer);
-    target_print_conflicts(answer);
+    code = target_report(answer);
     json_decref(answer);
     return code;
 }

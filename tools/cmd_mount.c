@@ -61,6 +61,10 @@ static int check_free(const struct conf *conf)
             explain_print("/proc/self/mountinfo: %s", strerror(-r));
             return EXIT_MACHINE;
         }
+        if (target.is_trigger) {
+            target_fini(&target);
+            return EXIT_GOOD;
+        }
         bool dead = probe(conf->path) == -ENOTCONN;
         if (!dead && !conf->allow_non_empty)
             explain_print("%s is busy: %s is mounted there already; unmount it first (%s %s), or name another directory", conf->path,

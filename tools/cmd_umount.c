@@ -64,17 +64,6 @@ static int find_deadline(const struct conf *conf, struct ctl_client *client, int
     return 0;
 }
 
-static int report(const json_t *answer)
-{
-    const char *sentence = json_string_value(json_object_get(answer, "error"));
-
-    if (sentence)
-        explain_print("%s", sentence);
-    target_print_left(answer);
-    target_print_conflicts(answer);
-    return (int)json_integer_value(json_object_get(answer, "exit"));
-}
-
 static int drain(const struct target *target, struct ctl_client *client, int64_t deadline)
 {
     json_t *answer;
@@ -85,7 +74,7 @@ static int drain(const struct target *target, struct ctl_client *client, int64_t
                       target->mountpoint, r == -ETIMEDOUT ? "did not answer" : "ended");
         return EXIT_PENDING;
     }
-    code = report(answer);
+    code = target_report(answer);
     json_decref(answer);
     /* Its hang-up says that the cache is free for the next mount. */
     if (!wait_done(client, clock_mono_ms() + END_MS, &answer))

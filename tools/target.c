@@ -93,6 +93,7 @@ static int fill(struct target *target, const struct row *row, const char *rest)
     if (asprintf(&target->below, "%s%s%s", root, *root && *rest ? "/" : "", rest) < 0)
         target->below = NULL;
     target->is_r2fs = !strcmp(row->type, "fuse.r2fs");
+    target->is_trigger = !strcmp(row->type, "autofs");
     target->dev = makedev(row->major, row->minor);
     target->user = user ? (uid_t)strtoul(user + 8, NULL, 10) : 0;
     return target->mountpoint && target->source && target->below ? 0 : -ENOMEM;
@@ -225,7 +226,7 @@ int target_open(struct target *target, struct ctl_client **client, const char *p
     return r;
 }
 
-void target_print_left(const json_t *answer)
+static void print_left(const json_t *answer)
 {
     const json_t *left = json_object_get(answer, "left"), *entry;
     const char *spool = json_string_value(json_object_get(answer, "spool"));
@@ -233,8 +234,6 @@ void target_print_left(const json_t *answer)
     json_int_t bytes = json_integer_value(json_object_get(answer, "left_bytes"));
     size_t i;
 
-    if (files <= 0)
-        return;
     explain_print("%" JSON_INTEGER_FORMAT " file%s (%" JSON_INTEGER_FORMAT " bytes) left that %s not in the bucket yet, kept in %s", files,
                   files == 1 ? "" : "s", bytes, files == 1 ? "is" : "are", spool ? spool : "the cache directory");
     json_array_foreach(left, i, entry) {
@@ -246,13 +245,19 @@ void target_print_left(const json_t *answer)
         explain_print("left: and %" JSON_INTEGER_FORMAT " more", files - (json_int_t)json_array_size(left));
 }
 
-void target_print_conflicts(const json_t *answer)
+int target_report(const json_t *answer)
 {
+    const char *error = json_string_value(json_object_get(answer, "error"));
     const json_t *conflict;
     size_t i;
 
+    if (json_integer_value(json_object_get(answer, "left_files")) > 0)
+        print_left(answer);
+    else if (error)
+        explain_print("%s", error);
     json_array_foreach(json_object_get(answer, "conflicts"), i, conflict)
         explain_print("changed here and by another client, both versions are kept: %s", json_string_value(conflict));
+    return (int)json_integer_value(json_object_get(answer, "exit"));
 }
 
 /* ---- signals ---- */

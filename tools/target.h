@@ -15,6 +15,7 @@ struct target {
     char *source;
     char *below;  /* PATH relative to the root of the file system: "" or "a/b" */
     bool is_r2fs;
+    bool is_trigger; /* autofs: stands where something is to be mounted (x-systemd.automount) */
     dev_t dev;
     uid_t user;   /* who mounted it */
 };
@@ -34,10 +35,9 @@ int target_connect(const struct target *target, struct ctl_client **client);
 /* Finds path's r2fs mount and connects to it; says what is wrong otherwise. */
 int target_open(struct target *target, struct ctl_client **client, const char *path, bool follow);
 
-/* One more line on stderr for each file that an answer says is left, and where it is kept. */
-void target_print_left(const json_t *answer);
-/* Conflicts that the answer names. */
-void target_print_conflicts(const json_t *answer);
+/* Says on stderr what the answer to a flush or drain says: what is left and where it is kept, or else its error; and
+ * conflicts. Its exit code. */
+int target_report(const json_t *answer);
 
 /* From now on SIGINT, SIGTERM and SIGHUP print this sentence and end the process with EXIT_INTERRUPTED. sentence must be static. */
 void target_interruptible(const char *sentence);
