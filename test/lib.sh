@@ -50,7 +50,8 @@ it() {
     IFS= read -r -d '' code
     tests=$((tests + 1))
     for name in $(compgen -A function); do export -f "${name?}"; done
-    (cd "$MNT" 2>/dev/null || cd "$TEST_DIR" || exit; timeout -k 2 "$limit" bash -euo pipefail -c 'trap '\''echo "in: $BASH_COMMAND"'\'' ERR; eval "$1"' "$title" "$code") >"$TEST_DIR/it" 2>&1 </dev/null
+    # Only the test's own shell stands in the mount, so that it can leave it.
+    timeout -k 2 "$limit" bash -euo pipefail -c 'cd "$MNT"; trap '\''echo "in: $BASH_COMMAND"'\'' ERR; eval "$1"' "$title" "$code" >"$TEST_DIR/it" 2>&1 </dev/null
     status=$?
     if [ $status -eq 0 ]; then
         echo "ok $tests - $title"
