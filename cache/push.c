@@ -56,6 +56,7 @@ void push_wanted_tx(struct cache *cache, int kind, uint64_t ino, const char *key
         if (!item->last)
             item->first = sequence;
         item->last = sequence;
+        item->dropped = false;
         item->publish = item->publish || publish;
         item->classified = item->kind != TODO_INODE;
         /* The pusher's own commit of bytes that were due anyway is no new change. */
@@ -69,13 +70,18 @@ void push_wanted_tx(struct cache *cache, int kind, uint64_t ino, const char *key
     lock_drop(&push->lock);
 }
 
-void push_inherit_tx(struct push *push, uint64_t ino, int64_t first, int64_t last)
+void push_inherit_tx(struct push *push, uint64_t ino, const char *key, int64_t first, int64_t last)
 {
     int64_t wall = clock_wall_ms(), now = clock_mono_ms();
-    db_run(push->cache, "INSERT INTO todo(kind, target, first, last, changed_ms, first_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?5)"
-           " ON CONFLICT(kind, target) DO UPDATE SET first = min(first, excluded.first)", "iiiii", (int64_t)TODO_INODE, (int64_t)ino, first, last, wall);
+    enum todo_kind kind = key ? TODO_GONE : TODO_INODE;
+    if (key)
+        db_run(push->cache, "INSERT INTO todo(kind, target, first, last, changed_ms, first_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?5)"
+               " ON CONFLICT(kind, target) DO UPDATE SET first = min(first, excluded.first)", "iziii", (int64_t)kind, key, first, last, wall);
+    else
+        db_run(push->cache, "INSERT INTO todo(kind, target, first, last, changed_ms, first_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?5)"
+               " ON CONFLICT(kind, target) DO UPDATE SET first = min(first, excluded.first)", "iiiii", (int64_t)kind, (int64_t)ino, first, last, wall);
     lock_take(&push->lock);
-    struct push_item *item = push_queue_get(&push->queue, TODO_INODE, ino, NULL);
+    struct push_item *item = push_queue_get(&push->queue, kind, ino, key);
     if (!item) {
         db_fail(push->cache, -ENOMEM);
     } else if (item->last) {
@@ -85,8 +91,10 @@ void push_inherit_tx(struct push *push, uint64_t ino, int64_t first, int64_t las
         item->last = last;
         item->times = (struct push_times){ .first_ms = now, .changed_ms = now, .kicked = !item->written };
     }
-    if (item)
-        item->classified = false;
+    if (item) {
+        item->dropped = false;
+        item->classified = kind != TODO_INODE;
+    }
     push->changed = true;
     lock_drop(&push->lock);
 }
@@ -125,7 +133,8 @@ void push_pause(struct push *push)
     int64_t now = clock_mono_ms();
     if (now >= push->pause_until_ms) {
         int64_t delay = push_due_retry(++push->pause_failures, (unsigned)now);
-        push->pause_until_ms = now + (delay < PAUSE_MAX_MS ? delay : PAUSE_MAX_MS);
+        delay = delay < PAUSE_MAX_MS ? delay : PAUSE_MAX_MS;
+        push->pause_until_ms = now + (delay < push->pace.retry_ms ? delay : push->pace.retry_ms);
     }
     lock_drop(&push->lock);
 }
@@ -157,7 +166,7 @@ static void keep_reason_locked(struct push_item *item, const char *reason)
 static void end_item_locked(struct push *push, struct push_item *item, const struct push_done *done, int64_t now) REQUIRES(push->lock)
 {
     lock_assert_held(&push->lock);
-    item->in_flight = item->committing = false;
+    item->in_flight = item->committing = item->dropped = false;
     push->queue.in_flight--;
     item->times.not_before_ms = done->not_before_ms;
     if (done->end == PUSH_END_DONE || done->sent)
@@ -166,7 +175,8 @@ static void end_item_locked(struct push *push, struct push_item *item, const str
     if (done->end == PUSH_END_FAILED || done->end == PUSH_END_REFUSED) {
         item->failures++;
         item->refused = done->end == PUSH_END_REFUSED;
-        item->times.not_before_ms = now + (item->refused ? PUSH_REFUSED_MS : push_due_retry(item->failures, (unsigned)now * 2654435761u));
+        int64_t delay = item->refused ? PUSH_REFUSED_MS : push_due_retry(item->failures, (unsigned)now * 2654435761u);
+        item->times.not_before_ms = now + (delay < push->pace.retry_ms ? delay : push->pace.retry_ms);
         keep_reason_locked(item, done->reason);
     }
     if (done->end == PUSH_END_DONE)
@@ -381,6 +391,7 @@ int push_start(struct cache *cache)
     if (!push)
         return -ENOMEM;
     push->cache = cache;
+    push->pace = (struct push_pace){ .key_ms = PUSH_KEY_INTERVAL_MS, .retry_ms = PUSH_REFUSED_MS, .late_ms = PUSH_LATE_MS };
     push->queue.write_back_ms = cache->config.write_back_ms;
     push->queue.dirty_age_max_ms = cache->config.dirty_age_max_ms;
     lock_init(&push->lock, LOCK_PUSH);

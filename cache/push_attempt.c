@@ -7,6 +7,8 @@
 #include <sys/random.h>
 
 #include "cache/db.h"
+#include "cache/inode.h"
+#include "cache/push_state.h"
 #include "cache/todo.h"
 #include "cache/tree.h"
 #include "s3/base/clock.h"
@@ -17,15 +19,37 @@
 /* Two machines resumed from one image may hold the same random state; they do not run at the same nanosecond. */
 void push_attempt_nonce(char nonce[PUSH_NONCE_SIZE])
 {
-    uint64_t random[2] = { 0, 0 };
+    uint64_t random = 0;
     struct timespec mono, wall;
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        random[1] = (uint64_t)rand();
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = (uint64_t)rand();
     clock_gettime(CLOCK_MONOTONIC, &mono);
     clock_gettime(CLOCK_REALTIME, &wall);
-    random[0] ^= (uint64_t)mono.tv_nsec * 0x9e3779b97f4a7c15u + (uint64_t)wall.tv_sec;
-    random[1] ^= (uint64_t)wall.tv_nsec * 0xbf58476d1ce4e5b9u;
-    snprintf(nonce, PUSH_NONCE_SIZE, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+    random ^= (uint64_t)mono.tv_nsec * 0x9e3779b97f4a7c15u + (uint64_t)wall.tv_nsec * 0xbf58476d1ce4e5b9u + (uint64_t)wall.tv_sec;
+    snprintf(nonce, PUSH_NONCE_SIZE, "%016llx%016d", (unsigned long long)random, 0);
+}
+
+/* FNV-1a over what a program can set; ctime follows from that, and atime is nobody's. */
+static void hash_of(char hash[17], const struct inode *values)
+{
+    char text[160];
+    uint64_t h = 0xcbf29ce484222325u;
+    snprintf(text, sizeof text, "%o %u %u %llu %lld", values->mode, values->uid, values->gid, (unsigned long long)values->rdev, (long long)values->mtime);
+    for (const char *c = text; *c; c++)
+        h = (h ^ (unsigned char)*c) * 0x100000001b3u;
+    snprintf(hash, 17, "%016llx", (unsigned long long)h);
+}
+
+void push_attempt_sign(char nonce[PUSH_NONCE_SIZE], const struct inode *values)
+{
+    hash_of(nonce + 16, values);
+}
+
+bool push_attempt_signed_as(const char *nonce, const struct inode *values)
+{
+    char hash[17];
+    hash_of(hash, values);
+    return nonce && strlen(nonce) == PUSH_NONCE_SIZE - 1 && strcmp(nonce + 16, hash) == 0;
 }
 
 void push_attempt_new_tx(struct cache *cache, struct push_attempt *a)
@@ -59,6 +83,20 @@ void push_attempt_complete_tx(struct cache *cache, int64_t id, const char *condi
            (int64_t)PUSH_ATTEMPT_COMPLETE, condition, expected_etag, clock_wall_ms(), id);
 }
 
+void push_attempt_parts_again_tx(struct cache *cache, const char *key)
+{
+    db_run(cache, "UPDATE attempt SET kind = 5 WHERE key = ? AND kind = 3", "z", key);
+}
+
+bool push_attempt_has_upload_tx(struct cache *cache, const char *key)
+{
+    sqlite3_stmt *row = db_query(cache, "SELECT 1 FROM attempt WHERE key = ? AND kind = 5 LIMIT 1", "z", key);
+    bool found = db_step(cache, row);
+    if (found)
+        db_done(row);
+    return found;
+}
+
 void push_attempt_missed_tx(struct cache *cache, const char *key)
 {
     db_run(cache, "UPDATE attempt SET kind = kind + 16, started_ms = ? WHERE key = ? AND kind < 5", "iz", clock_wall_ms(), key);
@@ -66,7 +104,7 @@ void push_attempt_missed_tx(struct cache *cache, const char *key)
 
 void push_attempt_settled_tx(struct cache *cache, const char *key)
 {
-    db_run(cache, "DELETE FROM attempt WHERE key = ? AND kind != 20", "z", key);
+    db_run(cache, "DELETE FROM attempt WHERE key = ? AND kind NOT IN (5, 20)", "z", key);
 }
 
 bool push_attempt_unresolved_tx(struct cache *cache, const char *key)
@@ -80,14 +118,14 @@ bool push_attempt_unresolved_tx(struct cache *cache, const char *key)
 
 int64_t push_attempt_late_tx(struct cache *cache, const char *key, bool deletes)
 {
-    int64_t now = clock_wall_ms(), left = 0;
+    int64_t now = clock_wall_ms(), left = 0, late = cache->push ? cache->push->pace.late_ms : PUSH_LATE_MS;
     /* A clock that was set back must not make it for ever. */
-    db_run(cache, "DELETE FROM attempt WHERE key = ? AND kind = 20 AND (started_ms < ? OR started_ms > ?)", "zii", key, now - PUSH_LATE_MS, now + PUSH_LATE_MS);
+    db_run(cache, "DELETE FROM attempt WHERE key = ? AND kind = 20 AND (started_ms < ? OR started_ms > ?)", "zii", key, now - late, now + late);
     sqlite3_stmt *row = db_query(cache, "SELECT max(started_ms) FROM attempt WHERE key = ? AND kind > 16 AND (kind = 20) = ?", "zi", key, (int64_t)deletes);
     if (db_step(cache, row)) {
         if (sqlite3_column_type(row, 0) != SQLITE_NULL) {
-            left = sqlite3_column_int64(row, 0) + PUSH_LATE_MS - now;
-            left = left <= 0 ? -1 : left > PUSH_LATE_MS ? PUSH_LATE_MS : left;
+            left = sqlite3_column_int64(row, 0) + late - now;
+            left = left <= 0 ? -1 : left > late ? late : left;
         }
         db_done(row);
     }

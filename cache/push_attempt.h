@@ -41,18 +41,27 @@ struct push_attempt { /* strings are borrowed by new_tx, owned by what each_tx g
     int64_t started_ms;    /* wall clock */
 };
 
-/* A nonce that no other request has, not even one of a copy of this process. */
+/*
+ * A nonce that no other request has, not even one of a copy of this process: 16 random digits, and 16 of a hash of the
+ * metadata that goes along, zeros until push_attempt_sign. By that it is seen that a mode was changed and changed back.
+ */
 void push_attempt_nonce(char nonce[PUSH_NONCE_SIZE]);
+struct inode;
+void push_attempt_sign(char nonce[PUSH_NONCE_SIZE], const struct inode *values);
+bool push_attempt_signed_as(const char *nonce, const struct inode *values); /* nonce may be NULL */
 /* Writes the row; attempt->id, instance and started_ms are filled in. */
 void push_attempt_new_tx(struct cache *cache, struct push_attempt *attempt);
 void push_attempt_delete_tx(struct cache *cache, int64_t id);
 /* The parts sent so far. */
 void push_attempt_parts_tx(struct cache *cache, int64_t id, const void *parts, size_t size);
-/* An upload is about to be completed, with this ETag; or it is back among its parts. */
+/* An upload is about to be completed, with this ETag. */
 void push_attempt_complete_tx(struct cache *cache, int64_t id, const char *condition, const char *expected_etag);
+/* A Complete that left no trace: its upload is among its parts again. */
+void push_attempt_parts_again_tx(struct cache *cache, const char *key);
+bool push_attempt_has_upload_tx(struct cache *cache, const char *key);
 /* The key was seen, and shows nothing of these. */
 void push_attempt_missed_tx(struct cache *cache, const char *key);
-/* The key's state is known again: everything but deletes that may still land goes. */
+/* The key's state is known again: everything but deletes that may still land, and uploads among their parts, goes. */
 void push_attempt_settled_tx(struct cache *cache, const char *key);
 bool push_attempt_unresolved_tx(struct cache *cache, const char *key);
 /* For how many ms a missed request for the key, a DELETE or one that brings an object, may still land: 0 when there is none, negative when the

@@ -108,6 +108,8 @@ static enum push_next keep_both(struct push_run *run, const char *key, const str
     detach_tx(run, key, object);
     remote_delete_tx(run->cache, key);
     remote_apply_object_tx(run->cache, key, object, stamp);
+    if (push_attempt_has_upload_tx(run->cache, key))
+        todo_gone_tx(run->cache, key, false); /* aborts it */
     int error = db_commit(run->cache);
     if (!error) {
         struct inode *inode = inode_get(run->cache, ino);

@@ -9,7 +9,6 @@
 #include "cache/db.h"
 #include "cache/fetch.h"
 #include "cache/push_run.h"
-#include "cache/todo.h"
 
 static bool plain_md5(const char *etag)
 {
@@ -57,7 +56,11 @@ static int fill_aside_tx(struct push_run *run, struct copy *copy)
     run->attempt.condition = "";
     run->look.facts.size = have->size;
     push_attempt_new_tx(run->cache, &run->attempt);
-    todo_gone_tx(run->cache, copy->aside, false); /* it goes once the path that needs it is served */
+    /* It goes once the path that needs it is served. */
+    lock_take(&run->push->lock);
+    int64_t first = run->item->first;
+    lock_drop(&run->push->lock);
+    push_inherit_tx(run->push, 0, copy->aside, first, run->sequence);
     return 0;
 }
 

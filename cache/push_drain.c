@@ -145,18 +145,21 @@ static int collect(struct cache *cache, uint64_t ino, int64_t mark, struct list 
     return error;
 }
 
-/* Everything in the list is due now, whatever its last attempt said; again: also what was told so before. */
-static void kick(struct push *push, const struct list *list, bool again)
+/*
+ * What was wanted up to mark is due now, in and out of scope: by promise 8, what is asked for may have to wait for earlier
+ * work elsewhere. again: also what failed and has a delay.
+ */
+static void kick(struct push *push, int64_t mark, bool again)
 {
+    struct push_item *item, *next;
     lock_take(&push->lock);
-    for (size_t i = 0; i < list->count; i++) {
-        struct push_item *item = push_queue_find(&push->queue, list->items[i].kind, list->items[i].ino, list->items[i].key);
-        if (!item || (item->times.kicked && !again))
+    HASH_ITER(hh, push->queue.items, item, next) {
+        if (item->last && item->first > mark)
             continue;
+        push->changed = push->changed || !item->times.kicked || again;
         item->times.kicked = true;
         if (again)
             item->times.not_before_ms = 0;
-        push->changed = true;
     }
     if (again)
         push->pause_until_ms = 0;
@@ -186,13 +189,11 @@ int push_wait(struct cache *cache, uint64_t ino, struct cache_wait *wait)
     lock_take(&push->lock);
     struct push_item *item = push_queue_find(&push->queue, TODO_INODE, ino, NULL);
     bool alone = item && push->queue.trees == 0;
-    if (alone) {
-        item->times.kicked = true;
-        push->changed = true;
-        pthread_cond_signal(&push->wake);
+    int64_t mark = item ? item->last : INT64_MAX;
+    if (alone)
         result = item->refused ? -EIO : add_wait_locked(push, &item->waits, wait);
-    }
     lock_drop(&push->lock);
+    kick(push, mark, false);
     if (alone)
         return result;
     result = collect(cache, ino, INT64_MAX, &list);
@@ -200,7 +201,6 @@ int push_wait(struct cache *cache, uint64_t ino, struct cache_wait *wait)
         free_list(&list);
         return result;
     }
-    kick(push, &list, false);
     lock_take(&push->lock);
     bool still = false;
     for (size_t i = 0; i < list.count && !still; i++)
@@ -283,7 +283,7 @@ int push_drain(struct cache *cache, uint64_t ino, int timeout_ms, void (*each)(v
         result = collect(cache, ino, mark, &list);
         if (result || list.count == 0)
             break;
-        kick(push, &list, first);
+        kick(push, mark, first);
         int64_t now = clock_mono_ms();
         result = refused_for_good(cache, &list, now - began >= LOOK_MS);
         if (!result && (now >= deadline || atomic_load(&cache->stopping)))

@@ -13,6 +13,7 @@
 
 #define LOOK_MIN_MS 20
 #define LOOK_MAX_MS 500
+#define JOURNAL_LOOK_MS 100
 
 void push_run_reset(struct push_run *run)
 {
@@ -124,23 +125,25 @@ static bool same_step(const struct push_run *run, const struct push_look *again)
                           : a->data_version == b->data_version);
 }
 
-static enum push_next claim(struct push_run *run, const char *key)
+enum push_next push_run_claim_to_write(struct push_run *run)
 {
     int64_t not_before = clock_mono_ms() + LOOK_MIN_MS;
-    if (push_key_claim(run->push, key, true, &not_before) != PUSH_CLAIMED)
+    if (push_key_claim(run->push, run->look.key, true, &not_before) != PUSH_CLAIMED)
         return push_run_wait(run, not_before);
-    run->claimed = true;
+    snprintf(run->claimed, sizeof run->claimed, "%s", run->look.key);
     return PUSH_NEXT;
 }
 
 bool push_run_claim(struct push_run *run)
 {
     int64_t not_before = 0;
-    if (!run->claimed && push_key_claim(run->push, run->attempt.key, false, &not_before) != PUSH_CLAIMED) {
+    if (run->claimed[0])
+        return true;
+    if (push_key_claim(run->push, run->attempt.key, false, &not_before) != PUSH_CLAIMED) {
         push_run_wait(run, clock_mono_ms() + LOOK_MIN_MS);
         return false;
     }
-    run->claimed = true;
+    snprintf(run->claimed, sizeof run->claimed, "%s", run->attempt.key);
     return true;
 }
 
@@ -150,11 +153,16 @@ bool push_run_begin(struct push_run *run, enum push_attempt_kind kind, enum push
     int64_t sequence = run->sequence;
     db_begin(run->cache);
     look_tx(run, &again);
+    if (again.facts.busy && strcmp(again.key, run->claimed) == 0) { /* by this very run */
+        again.facts.busy = false;
+        again.step = push_plan(&again.facts);
+    }
     if (run->snapshot && run->snapshot->data_version != again.facts.data_version)
         run->sequence = sequence; /* what came after the snapshot is not in it */
     if (!same_step(run, &again)) {
         push_look_fini(&again);
         db_rollback(run->cache);
+        push_run_unclaim(run, false);
         *next = PUSH_NEXT;
         return false;
     }
@@ -167,8 +175,9 @@ bool push_run_begin(struct push_run *run, enum push_attempt_kind kind, enum push
         *next = push_run_wait(run, clock_mono_ms() + late);
         return false;
     }
-    *next = claim(run, run->look.key);
-    if (!run->claimed) {
+    if (!run->claimed[0])
+        *next = push_run_claim_to_write(run);
+    if (!run->claimed[0]) {
         db_rollback(run->cache);
         return false;
     }
@@ -194,30 +203,32 @@ bool push_run_commit(struct push_run *run, enum push_next *next)
         lock_drop(&run->push->lock);
         return true;
     }
-    push_key_end(run->push, run->attempt.key, false, 0);
-    run->claimed = false;
+    push_run_unclaim(run, false);
     *next = push_run_local(run, error, "the index cannot be written");
     return false;
 }
 
 void push_run_unclaim(struct push_run *run, bool sent)
 {
-    if (run->claimed)
-        push_key_end(run->push, run->attempt.key, sent, sent ? remote_stamp(run->cache) : 0);
-    run->claimed = false;
+    if (run->claimed[0])
+        push_key_end(run->push, run->claimed, sent, sent ? remote_stamp(run->cache) : 0);
+    run->claimed[0] = '\0';
 }
 
 static void unclaim_tx(struct push_run *run)
 {
-    if (run->claimed)
-        push_key_end(run->push, run->attempt.key, true, db_next(run->cache, DB_SEQUENCE));
-    run->claimed = false;
+    if (run->claimed[0])
+        push_key_end(run->push, run->claimed, true, db_next(run->cache, DB_SEQUENCE));
+    run->claimed[0] = '\0';
 }
 
 void push_run_release(struct push_run *run, bool sent)
 {
     db_begin(run->cache);
-    push_attempt_delete_tx(run->cache, run->attempt.id);
+    if (run->attempt.kind == PUSH_ATTEMPT_COMPLETE)
+        push_attempt_parts_again_tx(run->cache, run->attempt.key);
+    else
+        push_attempt_delete_tx(run->cache, run->attempt.id);
     /* Should this fail, the row is looked into later: a HEAD, and nothing lost. */
     (void)db_commit(run->cache);
     push_run_unclaim(run, sent);
@@ -227,6 +238,9 @@ void push_run_release(struct push_run *run, bool sent)
 
 void push_run_drop_todo_tx(struct push_run *run)
 {
+    lock_take(&run->push->lock);
+    run->item->dropped = true;
+    lock_drop(&run->push->lock);
     if (run->item->key)
         db_run(run->cache, "DELETE FROM todo WHERE kind = ? AND target = ?", "iz", (int64_t)run->item->kind, run->item->key);
     else
@@ -357,7 +371,10 @@ static enum push_next look(struct push_run *run)
         late = push_attempt_late_tx(run->cache, run->look.key, false);
     if (all && !late)
         drop_row_tx(run, &run->look);
+    bool abandoned = run->look.key[0] && run->look.step != PUSH_MULTIPART && push_attempt_has_upload_tx(run->cache, run->look.key);
     int error = db_commit(run->cache);
+    if (abandoned)
+        push_upload_abandon(run);
     if (error)
         return push_run_local(run, error, "the index cannot be written");
     if (late)
@@ -372,6 +389,11 @@ static enum push_next step(struct push_run *run)
         return PUSH_STOP;
     if (run->look.step != PUSH_WAIT_KEY && run->look.step != PUSH_WAIT_SOURCE)
         run->item->waited = 0;
+    int64_t journal = run->look.step == PUSH_PUT || run->look.step == PUSH_MULTIPART ? push_hold_journal(run) : 0;
+    if (journal)
+        return push_run_wait(run, clock_mono_ms() + (journal < JOURNAL_LOOK_MS ? journal : JOURNAL_LOOK_MS));
+    if (run->look.step == PUSH_PUT || run->look.step == PUSH_COPY || run->look.step == PUSH_COPY_REPLACE || run->look.step == PUSH_DELETE)
+        push_hold_readers(run);
     switch (run->look.step) {
     case PUSH_WAIT_KEY:
     case PUSH_WAIT_SOURCE:
@@ -439,5 +461,6 @@ void push_exec(struct cache *cache, struct pool_job *job)
         while (step(&run) == PUSH_NEXT)
             ;
     push_run_reset(&run);
+    push_remove_give_back(&run);
     push_job_done(run.push, item, &run.done);
 }

@@ -51,8 +51,8 @@ enum push_claim push_key_claim(struct push *push, const char *key, bool to_write
     struct push_key *entry = find_locked(push, key);
     if (entry && entry->busy) {
         claim = PUSH_CLAIM_BUSY;
-    } else if (to_write && entry && entry->ended_ms && now - entry->ended_ms < PUSH_KEY_INTERVAL_MS) {
-        *not_before_ms = entry->ended_ms + PUSH_KEY_INTERVAL_MS;
+    } else if (to_write && entry && entry->ended_ms && now - entry->ended_ms < push->pace.key_ms) {
+        *not_before_ms = entry->ended_ms + push->pace.key_ms;
         claim = PUSH_CLAIM_EARLY;
     } else if (!entry) {
         size_t length = strlen(key);
@@ -61,7 +61,7 @@ enum push_claim push_key_claim(struct push *push, const char *key, bool to_write
             memcpy(entry->key, key, length + 1);
             HASH_ADD_KEYPTR(hh, push->keys, entry->key, length, entry);
         } else {
-            *not_before_ms = now + PUSH_KEY_INTERVAL_MS;
+            *not_before_ms = now + PUSH_RETRY_MIN_MS;
             claim = PUSH_CLAIM_EARLY;
         }
     }

@@ -23,7 +23,14 @@ struct push_removal {
     char *key;            /* the caller's */
     struct remote have;   /* what we believe it holds */
     int64_t attempt;
-    enum { PUSH_REMOVE_OPEN, PUSH_REMOVE_GONE, PUSH_REMOVE_CHANGED, PUSH_REMOVE_FAILED } state;
+    enum {
+        PUSH_REMOVE_OPEN,
+        PUSH_REMOVE_GONE,
+        PUSH_REMOVE_CHANGED,
+        PUSH_REMOVE_FAILED,
+        PUSH_REMOVE_EARLY, /* written less than a second ago */
+    } state;
+    int64_t not_before_ms; /* of an EARLY one */
     bool claimed;
 };
 /* Is what was seen the version that we mean to delete? nonce: of a HEAD, NULL from a listing. */

@@ -164,9 +164,18 @@ static enum push_want want_of(struct cache *cache, const struct inode *values)
 struct inode_search {
     struct push *push;
     struct push_facts want;
-    uint32_t mode;
+    const struct inode *values;
     struct push_look *found;
 };
+
+/* Changed, and changed back: the object carries what is wanted, whatever the number of changes. */
+static void look_same_metadata(struct push_look *look, const struct inode *values)
+{
+    struct push_facts *f = &look->facts;
+    if (values->known && f->present && f->have_ino == f->ino && f->have_data_version == f->data_version &&
+        push_attempt_signed_as(look->have.nonce, values))
+        f->have_meta_version = f->meta_version;
+}
 
 static bool waits(enum push_step step)
 {
@@ -176,10 +185,11 @@ static bool waits(enum push_step step)
 static bool look_at_key(void *arg, const char *key, uint64_t parent, const char *name, size_t length)
 {
     struct inode_search *search = arg;
-    struct push_look look = { .facts = search->want, .mode = search->mode };
+    struct push_look look = { .facts = search->want, .mode = search->values->mode };
     (void)parent, (void)name, (void)length;
     snprintf(look.key, sizeof look.key, "%s", key);
     look_have(search->push, &look);
+    look_same_metadata(&look, search->values);
     look_source(search->push, &look);
     look_needed(search->push->cache, &look);
     look.step = push_plan(&look.facts);
@@ -201,14 +211,14 @@ void push_look_inode_tx(struct push *push, uint64_t ino, struct push_look *look)
         return;
     inode_values_tx(push->cache, inode, &values);
     struct inode_search search = {
-        .push = push, .mode = values.mode, .found = look,
+        .push = push, .values = &values, .found = look,
         .want = { .want = want_of(push->cache, &values), .ino = ino, .size = values.size,
                   .data_version = values.data_version,
                   .meta_version = values.known ? values.meta_version : REMOTE_META_UNKNOWN },
     };
-    inode_put(push->cache, inode);
     if (search.want.want != PUSH_WANT_EITHER)
         tree_each_key_tx(push->cache, ino, look_at_key, &search);
+    inode_put(push->cache, inode);
 }
 
 struct class_search {

@@ -13,7 +13,8 @@ static bool has_tx(struct cache *cache, enum todo_kind kind, uint64_t ino, const
     struct push *push = cache->push;
     if (push) {
         lock_take(&push->lock);
-        bool found = push_queue_find(&push->queue, kind, ino, key) != NULL;
+        const struct push_item *item = push_queue_find(&push->queue, kind, ino, key);
+        bool found = item && (!item->dropped || item->written);
         lock_drop(&push->lock);
         return found;
     }

@@ -45,7 +45,8 @@ bool push_put_snapshot(struct push_run *run, enum push_next *next)
     *next = PUSH_NEXT;
     if (!run->inode)
         return false;
-    int error = snapshot_take(run->cache, run->inode, &run->snapshot, &missing);
+    /* Of a large file, what is not here is copied on the server. */
+    int error = snapshot_take(run->cache, run->inode, &run->snapshot, run->look.step == PUSH_MULTIPART ? NULL : &missing);
     if (error == -EAGAIN) {
         error = fetch_range_blocking(run->cache, run->inode, missing.start, missing.end - missing.start);
         if (!error)
@@ -69,6 +70,7 @@ int push_put_headers_tx(struct push_run *run)
     if (!inode)
         return -ESTALE;
     inode_values_tx(run->cache, inode, &values);
+    push_attempt_sign(run->nonce, &values);
     int error = posix_encode(run->cache, run->attempt.key, &values, run->kept, run->attempt.nonce, &run->headers);
     inode_put(run->cache, inode);
     return error;

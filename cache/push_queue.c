@@ -4,6 +4,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "s3/base/log.h"
+
 /* The hash key: one byte of kind, then the number or the key's bytes. */
 static size_t id_of(char *id, enum todo_kind kind, uint64_t ino, const char *key)
 {
@@ -96,7 +98,11 @@ static bool released(struct push_queue *queue, struct push_item *item, int64_t n
     }
     item->progress.refused = item->refused;
     item->progress.others_ms = queue->success_ms[queue->success_item == item ? 1 : 0];
-    return push_order_released(&item->progress, now_ms);
+    bool free_others = push_order_released(&item->progress, now_ms);
+    if (free_others && !item->stalled)
+        log_notice("an upload that was %s no longer holds back later ones", item->refused ? "refused for good" : "stalled for 30 s while others went on");
+    item->stalled = free_others;
+    return free_others;
 }
 
 static int by_first(const struct push_item *a, const struct push_item *b)
@@ -156,17 +162,53 @@ void push_queue_start(struct push_queue *queue, struct push_item *item)
     item->listed = false;
     item->in_flight = true;
     item->again_ms = 0;
+    item->beside = NULL;
     queue->in_flight++;
+}
+
+/* In a listing by directory an object `dir/` does not show. */
+static bool listed_by_directory(const struct push_item *item)
+{
+    return item->kind == TODO_GONE && !item->alone && item->key[strlen(item->key) - 1] != '/';
+}
+
+static size_t directory_length(const char *key)
+{
+    const char *slash = strrchr(key, '/');
+    return slash ? (size_t)(slash - key) + 1 : 0;
+}
+
+static bool may_start(const struct push_queue *queue, const struct push_item *item, int64_t now_ms)
+{
+    /* A change since the scan has its own delay, and perhaps another class. */
+    return push_queue_due(queue, item) <= now_ms && (item->classified || item->written);
+}
+
+static void take_beside(struct push_queue *queue, struct push_item *first, int64_t now_ms)
+{
+    struct push_item *item, *next, **tail = &first->beside;
+    size_t length = directory_length(first->key), count = 1;
+    DL_FOREACH_SAFE(queue->ready, item, next) {
+        if (count == S3_LIST_MAX)
+            break;
+        if (!listed_by_directory(item) || directory_length(item->key) != length || memcmp(item->key, first->key, length) != 0 ||
+            !may_start(queue, item, now_ms))
+            continue;
+        push_queue_start(queue, item);
+        *tail = item;
+        tail = &item->beside;
+        count++;
+    }
 }
 
 struct push_item *push_queue_take(struct push_queue *queue, int64_t now_ms)
 {
     struct push_item *item, *next;
     DL_FOREACH_SAFE(queue->ready, item, next) {
-        /* A change since the scan has its own delay, and perhaps another class. */
-        bool still = push_queue_due(queue, item) <= now_ms && (item->classified || item->written);
-        if (still) {
+        if (may_start(queue, item, now_ms)) {
             push_queue_start(queue, item);
+            if (listed_by_directory(item))
+                take_beside(queue, item, now_ms);
             return item;
         }
         DL_DELETE(queue->ready, item);

@@ -17,6 +17,7 @@
 struct push_item {
     UT_hash_handle hh;
     struct push_item *next, *prev; /* in push_queue.ready */
+    struct push_item *beside;      /* deletes of one directory that one job checks together, chained; started with the first */
     struct pool_job job;
     enum todo_kind kind;
     uint64_t ino;          /* INODE, TREE */
@@ -30,8 +31,10 @@ struct push_item {
     bool written;          /* bytes that only memory has: file_commit comes first */
     bool committing;       /* by the pusher itself: not a new change */
     bool in_flight;        /* a job has it */
+    bool dropped;          /* the job's transaction took its row away: what is said of it from there on is news */
     bool listed;           /* in push_queue.ready */
     bool alone;            /* a delete that is checked by a HEAD of its own; the job's */
+    bool stalled;          /* it holds back nobody any more, which was logged */
     bool refused;          /* by the bucket, for good, as far as the last attempt knows */
     unsigned failures;     /* in a row */
     unsigned waited;       /* looks in a row that found something to wait for; the job's */
@@ -67,6 +70,6 @@ void push_queue_succeeded(struct push_queue *queue, const struct push_item *item
  */
 int64_t push_queue_scan(struct push_queue *queue, int64_t now_ms, bool *unclassified);
 void push_queue_start(struct push_queue *queue, struct push_item *item); /* off ready, in flight */
-struct push_item *push_queue_take(struct push_queue *queue, int64_t now_ms); /* the next one, started; or NULL */
+struct push_item *push_queue_take(struct push_queue *queue, int64_t now_ms); /* the next one, started, with what stands beside it; or NULL */
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "cache/db.h"
 #include "cache/push_list.h"
@@ -63,6 +62,7 @@ static bool check_one(struct push_run *run, int64_t *checked_ms, enum push_next 
     if (outcome == S3_NOT_FOUND) {
         *next = gone(run);
     } else if (outcome != S3_OK) {
+        push_run_unclaim(run, false);
         *next = push_run_failed(run, outcome);
     } else if (!same) {
         run->attempt.key = run->look.key;
@@ -76,6 +76,8 @@ static enum push_next remove_one(struct push_run *run, bool honoured)
 {
     enum push_next next;
     int64_t checked_ms = 0;
+    if (push_run_claim_to_write(run) == PUSH_STOP)
+        return PUSH_STOP;
     if (!honoured && !check_one(run, &checked_ms, &next))
         return next;
     if (!push_run_begin(run, PUSH_ATTEMPT_DELETE, &next))
@@ -129,7 +131,14 @@ static int begin_many(struct push_run *run, struct push_removal *removals, size_
         if (r->state != PUSH_REMOVE_OPEN)
             continue;
         r->state = PUSH_REMOVE_FAILED;
-        if (!allowed_tx(run, r) || push_key_claim(run->push, r->key, true, &not_before) != PUSH_CLAIMED)
+        if (!allowed_tx(run, r))
+            continue;
+        enum push_claim claim = push_key_claim(run->push, r->key, true, &not_before);
+        if (claim == PUSH_CLAIM_EARLY) {
+            r->state = PUSH_REMOVE_EARLY;
+            r->not_before_ms = not_before;
+        }
+        if (claim != PUSH_CLAIMED)
             continue;
         struct push_attempt attempt = { .kind = PUSH_ATTEMPT_DELETE, .key = r->key, .condition = r->have.etag };
         push_attempt_new_tx(run->cache, &attempt);
@@ -216,39 +225,40 @@ struct together {
 
 static size_t directory_length(const char *key)
 {
-    size_t length = strlen(key);
-    if (length > 0 && key[length - 1] == '/')
-        length--;
-    while (length > 0 && key[length - 1] != '/')
-        length--;
-    return length;
+    const char *slash = strrchr(key, '/');
+    return slash ? (size_t)(slash - key) + 1 : 0;
 }
 
-/* Takes what the planner would start next and lies in the same directory. */
-static void gather(struct push_run *run, struct together *t)
+static bool gather(struct push_run *run, struct together *t)
 {
-    size_t length = directory_length(run->item->key);
-    struct push_item *item, *next;
-    int64_t now = clock_mono_ms();
-    lock_take(&run->push->lock);
-    size_t ready = 0;
-    DL_COUNT(run->push->queue.ready, item, ready);
-    ready = ready < S3_LIST_MAX - 1 ? ready : S3_LIST_MAX - 1;
-    t->items = calloc(ready + 1, sizeof *t->items);
-    t->removals = calloc(ready + 1, sizeof *t->removals);
-    if (t->items && t->removals) {
-        t->items[t->count++] = run->item;
-        DL_FOREACH_SAFE(run->push->queue.ready, item, next) {
-            if (t->count > ready)
-                break;
-            if (item->kind != TODO_GONE || directory_length(item->key) != length || strncmp(item->key, run->item->key, length) != 0 ||
-                push_queue_due(&run->push->queue, item) > now)
-                continue;
-            push_queue_start(&run->push->queue, item);
-            t->items[t->count++] = item;
-        }
+    size_t count = 0;
+    for (struct push_item *item = run->item; item; item = item->beside)
+        count++;
+    if (count < TOGETHER_MIN)
+        return false;
+    t->items = calloc(count, sizeof *t->items);
+    t->removals = calloc(count, sizeof *t->removals);
+    if (!t->items || !t->removals) {
+        free(t->items);
+        free(t->removals);
+        return false;
     }
-    lock_drop(&run->push->lock);
+    for (struct push_item *item = run->item; item; item = item->beside)
+        t->items[t->count++] = item;
+    run->item->beside = NULL;
+    return true;
+}
+
+void push_remove_give_back(struct push_run *run)
+{
+    struct push_item *item = run->item->beside;
+    run->item->beside = NULL;
+    while (item) {
+        struct push_item *next = item->beside;
+        item->alone = true;
+        push_job_done(run->push, item, &(struct push_done){ .end = PUSH_END_AGAIN });
+        item = next;
+    }
 }
 
 static int by_key(const void *a, const void *b)
@@ -297,7 +307,7 @@ static void end_together(struct push_run *run, struct together *t)
             db_run(run->cache, "DELETE FROM todo WHERE kind = ? AND target = ?", "iz", (int64_t)TODO_GONE, t->items[i]->key);
             done[i] = (struct push_done){ .end = PUSH_END_DONE, .sent = last };
         } else {
-            done[i] = (struct push_done){ .end = PUSH_END_AGAIN };
+            done[i] = (struct push_done){ .end = PUSH_END_AGAIN, .not_before_ms = t->removals[i].not_before_ms };
         }
         push_look_fini(&look);
     }
@@ -309,7 +319,7 @@ static void end_together(struct push_run *run, struct together *t)
         remote_fini(&t->removals[i].have);
         if (t->items[i] == run->item)
             continue;
-        t->items[i]->alone = t->removals[i].state != PUSH_REMOVE_GONE;
+        t->items[i]->alone = t->removals[i].state != PUSH_REMOVE_GONE && t->removals[i].state != PUSH_REMOVE_EARLY;
         push_job_done(run->push, t->items[i], error ? &(struct push_done){ .end = PUSH_END_AGAIN } : &done[i]);
     }
     free(done);
@@ -322,24 +332,19 @@ static bool remove_together(struct push_run *run, enum push_next *next)
 {
     struct together t = { 0 };
     char prefix[S3_KEY_MAX + 1];
-    if (run->item->alone)
+    if (!gather(run, &t))
         return false;
-    gather(run, &t);
-    bool worth = t.count >= TOGETHER_MIN;
-    if (worth) {
-        qsort(t.items, t.count, sizeof *t.items, by_key);
-        look_together(run, &t);
-        snprintf(prefix, sizeof prefix, "%.*s", (int)directory_length(run->item->key), run->item->key);
-        enum s3_outcome outcome = push_remove_many(run, prefix, true, t.removals, t.count, allowed_tx);
-        *next = outcome == S3_OK ? PUSH_NEXT : push_run_failed(run, outcome);
-        if (outcome == S3_OK) {
-            push_heal(run->push);
-            push_succeeded(run->push, run->item);
-        }
+    qsort(t.items, t.count, sizeof *t.items, by_key);
+    look_together(run, &t);
+    snprintf(prefix, sizeof prefix, "%.*s", (int)directory_length(run->item->key), run->item->key);
+    enum s3_outcome outcome = push_remove_many(run, prefix, true, t.removals, t.count, allowed_tx);
+    *next = outcome == S3_OK ? PUSH_NEXT : push_run_failed(run, outcome);
+    if (outcome == S3_OK) {
+        push_heal(run->push);
+        push_succeeded(run->push, run->item);
     }
-    run->item->alone = true; /* what is left of this one is looked at by itself */
     end_together(run, &t);
-    return worth;
+    return true;
 }
 
 enum push_next push_remove(struct push_run *run)

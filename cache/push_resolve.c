@@ -101,20 +101,15 @@ enum push_next push_resolve_source(struct push_run *run, const char *source)
     db_begin(run->cache);
     if (remote_get_tx(run->cache, source, &row)) {
         if (!row.etag || outcome == S3_NOT_FOUND || strcmp(row.etag, object.etag) != 0) {
-            /* Another client's version now: nothing of ours, so the copy is made from what is here. */
+            /* Another client's version now, and nothing of ours: the copy is made from what is here. The ETag that we knew stays, so
+             * that the delete which follows finds theirs, and leaves it. */
             log_notice("%s was %s by another client while it was being renamed here", source, outcome == S3_OK ? "changed" : "deleted");
             row.ino = 0;
-            row.data_version = row.meta_version = 0;
             row.page = stamp;
-            free(row.etag);
-            row.etag = outcome == S3_OK ? strdup(object.etag) : NULL;
-            row.mtime_ms = object.mtime_ms;
-            row.coarse = true;
-            row.size = object.size;
-            free(row.nonce);
-            row.nonce = NULL;
-            free(row.headers);
-            row.headers = NULL;
+            if (outcome == S3_NOT_FOUND) {
+                free(row.etag);
+                row.etag = NULL;
+            }
             remote_put_tx(run->cache, &row);
         }
         remote_fini(&row);
@@ -131,8 +126,9 @@ static enum push_next unchanged(struct push_run *run, const struct match *m, enu
     bool refused = outcome == S3_PRECONDITION || outcome == S3_NOT_FOUND;
     snprintf(source, sizeof source, "%s", m->source);
     db_begin(run->cache);
-    if (refused && run->attempt.id)
+    if ((refused || outcome == S3_NO_UPLOAD) && run->attempt.id)
         push_attempt_delete_tx(run->cache, run->attempt.id);
+    push_attempt_parts_again_tx(run->cache, run->attempt.key);
     push_attempt_missed_tx(run->cache, run->attempt.key);
     if (last_look)
         push_attempt_settled_tx(run->cache, run->attempt.key);

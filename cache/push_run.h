@@ -32,7 +32,7 @@ struct push_run {
     struct s3_condition condition;
     struct push_attempt attempt;
     char nonce[PUSH_NONCE_SIZE];
-    bool claimed;
+    char claimed[S3_KEY_MAX + 1]; /* the key that is this run's alone; "": none */
     struct s3_call call;
     struct s3_error error;
 };
@@ -65,6 +65,8 @@ bool push_run_begin(struct push_run *run, enum push_attempt_kind kind, enum push
 bool push_run_commit(struct push_run *run, enum push_next *next);
 /* The request is over and nothing is known to have changed: its row goes, the key is free. sent: it may count as a write of the key. */
 void push_run_release(struct push_run *run, bool sent);
+/* Claims run->look.key for a write. PUSH_STOP: it is taken, or was written less than a second ago; *run says when to come again. */
+enum push_next push_run_claim_to_write(struct push_run *run);
 /* Claims run->attempt.key for a look at it, when it is not claimed. false: *run says when to come again. */
 bool push_run_claim(struct push_run *run);
 void push_run_unclaim(struct push_run *run, bool sent); /* the key is free, the row stays */
@@ -86,16 +88,25 @@ bool push_put_guard_head(struct push_run *run, enum push_next *next); /* the HEA
 enum push_next push_copy(struct push_run *run);      /* push_copy.c: COPY, COPY_REPLACE, META, ASIDE */
 enum push_next push_head(struct push_run *run);      /* push_copy.c: the headers that a copy has to keep */
 enum push_next push_upload(struct push_run *run);    /* push_upload.c */
+void push_upload_abandon(struct push_run *run);      /* unfinished uploads for the key are no longer wanted: ours are aborted */
 /* push_resolve.c: looks what became of the requests for run->attempt.key; outcome: of the one just sent, or S3_UNKNOWN. */
 enum push_next push_resolve(struct push_run *run, enum s3_outcome outcome);
 /* The source of a copy is not what we thought: takes in what it is. */
 enum push_next push_resolve_source(struct push_run *run, const char *source);
 enum push_next push_remove(struct push_run *run);    /* push_remove.c */
+void push_remove_give_back(struct push_run *run);    /* what the planner put beside this delete, and it did not take along */
 void push_tree(struct push_run *run);                /* push_tree.c: kinds TREE and GONE_TREE, to their end */
 /* push_conflict.c: the key holds object (NULL: nothing), which is not what we based the change on. */
 enum push_next push_conflict(struct push_run *run, const struct s3_object *object, int64_t stamp);
 /* The bytes of a file that nobody here changed are nowhere any more: what another client deleted is gone. */
 enum push_next push_conflict_lost(struct push_run *run);
+
+/* ---- push_hold.c ---- */
+
+/* A SQLite transaction is under way beside the file: for how many ms it is to wait at most; 0: it need not. */
+int64_t push_hold_journal(struct push_run *run);
+/* Blocks: a program may still have the removed file open whose object is about to go: what it may yet read is fetched. */
+void push_hold_readers(struct push_run *run);
 
 /* ---- push_refuse.c ---- */
 

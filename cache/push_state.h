@@ -28,8 +28,16 @@
 
 struct push_key;
 
+/* Times that a test shortens. */
+struct push_pace {
+    int64_t key_ms;     /* PUSH_KEY_INTERVAL_MS */
+    int64_t retry_ms;   /* the longest delay after a failure: PUSH_REFUSED_MS */
+    int64_t late_ms;    /* PUSH_LATE_MS */
+};
+
 struct push {
     struct cache *cache;
+    struct push_pace pace;
     struct lock lock;          /* LOCK_PUSH */
     pthread_cond_t wake;       /* the planner's */
     pthread_t thread;
@@ -74,8 +82,8 @@ void push_succeeded(struct push *push, struct push_item *item);
 /* A request failed in a way that would hit every key: fewer attempts, further apart, until one succeeds. */
 void push_pause(struct push *push);
 
-/* A todo row for an inode that takes over its place in the order, and is due now. Inside. */
-void push_inherit_tx(struct push *push, uint64_t ino, int64_t first, int64_t last);
+/* A todo row (INODE with ino, GONE with key) that takes over a place in the order, and is due now. Inside. */
+void push_inherit_tx(struct push *push, uint64_t ino, const char *key, int64_t first, int64_t last);
 
 /* ---- push_key.c: one mutating request a key, a second apart ---- */
 

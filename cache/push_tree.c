@@ -11,7 +11,6 @@
 
 #include "cache/db.h"
 #include "cache/push_list.h"
-#include "cache/todo.h"
 #include "s3/base/clock.h"
 #include "s3/base/log.h"
 
@@ -66,7 +65,7 @@ static int spread(struct push_run *run, const struct inos *inos, int64_t first)
             struct push_look look;
             push_look_inode_tx(run->push, inos->items[i], &look);
             if (look.step != PUSH_NOTHING)
-                push_inherit_tx(run->push, inos->items[i], first, run->sequence);
+                push_inherit_tx(run->push, inos->items[i], NULL, first, run->sequence);
             push_look_fini(&look);
         }
         int error = db_commit(run->cache);
@@ -108,6 +107,15 @@ struct slice {
     char after[S3_KEY_MAX + 2];
 };
 
+/* A key that needs more than a check gets a row of its own, at the same place in the order. */
+static void hand_on_tx(struct push_run *run, const char *key)
+{
+    lock_take(&run->push->lock);
+    int64_t first = run->item->first;
+    lock_drop(&run->push->lock);
+    push_inherit_tx(run->push, 0, key, first, run->sequence);
+}
+
 static bool take_row(void *arg, struct remote *row)
 {
     struct slice *slice = arg;
@@ -123,6 +131,9 @@ static bool take_row(void *arg, struct remote *row)
     if (look.step == PUSH_DELETE) {
         slice->removals[slice->count++] = (struct push_removal){ .key = strdup(row->key), .have = *row };
         *row = (struct remote){ 0 };
+    } else if (look.step == PUSH_RESOLVE) {
+        /* A DELETE or copy whose answer was lost: found out by a row of its own. */
+        hand_on_tx(slice->run, row->key);
     } else if (look.step != PUSH_NOTHING) {
         slice->waiting = true;
     }
@@ -218,7 +229,7 @@ static int hand_on(struct push_run *run, struct slice *slice)
     db_begin(run->cache);
     for (size_t i = 0; i < slice->count; i++)
         if (slice->removals[i].state == PUSH_REMOVE_CHANGED || slice->removals[i].state == PUSH_REMOVE_FAILED)
-            todo_gone_tx(run->cache, slice->removals[i].key, false);
+            hand_on_tx(run, slice->removals[i].key);
     return db_commit(run->cache);
 }
 
@@ -255,6 +266,8 @@ static enum s3_outcome remove_slice(struct push_run *run, struct slice *slice)
     if (slice->count == 0)
         return S3_OK;
     outcome = push_remove_many(run, run->item->key, false, slice->removals, slice->count, allowed_tx);
+    for (size_t i = 0; i < slice->count; i++)
+        slice->waiting = slice->waiting || slice->removals[i].state == PUSH_REMOVE_EARLY;
     if (outcome == S3_OK && hand_on(run, slice) < 0)
         outcome = S3_LOCAL;
     return outcome;
@@ -270,7 +283,7 @@ static void hand_on_attempts_tx(struct push_run *run, const char *low, const cha
         if (count < BATCH && (keys[count] = strdup((const char *)sqlite3_column_text(rows, 0))))
             count++;
     for (size_t i = 0; i < count; i++) {
-        todo_gone_tx(run->cache, keys[i], false);
+        hand_on_tx(run, keys[i]);
         free(keys[i]);
     }
 }

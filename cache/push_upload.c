@@ -22,6 +22,7 @@
 #include "s3/digest.h"
 
 #define WORKERS 4
+#define UPLOAD_ID_MAX 1024
 #define SAVE_MS 2000 /* between two writes of the row's parts */
 
 struct record { /* of attempt.parts */
@@ -31,7 +32,7 @@ struct record { /* of attempt.parts */
 
 struct upload {
     struct push_run *run;
-    char upload_id[1024];
+    char upload_id[UPLOAD_ID_MAX];
     unsigned resumes;      /* of the machine, before this upload was begun: after another it is left alone */
     const char *base_key;  /* the snapshot's, or the source of a copy; NULL: none */
     const char *base_etag;
@@ -82,7 +83,7 @@ static enum s3_outcome send_part(struct upload *u, int number, struct s3_part *p
     struct range r = push_parts_range(u->size, u->part_size, number);
     struct s3_part_request request = { .key = u->run->look.key, .upload_id = u->upload_id, .number = number, .body = { .fd = -1 } };
     struct snapshot *s = u->run->snapshot;
-    int fd = -1;
+    int fd = -1, rc = 0;
     if (is_copy(u, r)) {
         request.source = u->base_key;
         request.source_offset = r.start;
@@ -90,14 +91,14 @@ static enum s3_outcome send_part(struct upload *u, int number, struct s3_part *p
         u->copied[number - 1] = true;
     } else {
         request.body = (struct s3_body){ .data = s->data ? (const char *)s->data + r.start : NULL, .fd = -1, .length = r.end - r.start };
-        int rc = s->data ? 0 : snapshot_range_fd(u->run->cache, s, r.start, r.end - r.start, &fd, &request.body.offset);
-        if (rc) {
-            *error = (struct s3_error){ .outcome = S3_LOCAL, .local_errno = -rc };
-            return S3_LOCAL;
-        }
+        rc = s->data ? 0 : snapshot_range_fd(u->run->cache, s, r.start, r.end - r.start, &fd, &request.body.offset);
         request.body.fd = fd;
     }
-    enum s3_outcome outcome = ops(u)->upload_part(ctx(u), &u->run->call, &request, part, error);
+    enum s3_outcome outcome = S3_LOCAL;
+    if (rc)
+        *error = (struct s3_error){ .outcome = S3_LOCAL, .local_errno = -rc, .message = "its bytes cannot be read" };
+    else
+        outcome = ops(u)->upload_part(ctx(u), &u->run->call, &request, part, error);
     if (fd >= 0)
         close(fd);
     if (outcome == S3_OK && request.source)
@@ -273,12 +274,13 @@ static int fetch_missing(struct push_run *run, struct inode *inode)
 /* ---- begin, resume, complete ---- */
 
 struct leftover {
-    struct upload *upload;
+    struct upload *upload;       /* one to go on with, or NULL */
     int64_t data_version;
     bool resumed;
     int64_t strange_id;          /* an upload of other bytes, to be given up */
-    char strange[1024];
+    char strange[UPLOAD_ID_MAX];
     bool strange_is_ours;
+    const char *instance;
 };
 
 static void take_records(struct upload *u, const struct push_attempt *a)
@@ -294,14 +296,20 @@ static void take_records(struct upload *u, const struct push_attempt *a)
     }
 }
 
+static bool can_resume(const struct leftover *l, const struct push_attempt *a)
+{
+    struct upload *u = l->upload;
+    return u && !l->resumed && a->ino == u->run->look.facts.ino && a->data_version == l->data_version && a->part_size == u->part_size;
+}
+
 static bool look_at_leftover(void *arg, const struct push_attempt *a)
 {
     struct leftover *l = arg;
     struct upload *u = l->upload;
-    if (a->kind != PUSH_ATTEMPT_UPLOAD || !a->upload_id || strlen(a->upload_id) >= sizeof u->upload_id)
+    if (a->kind != PUSH_ATTEMPT_UPLOAD || !a->upload_id || strlen(a->upload_id) >= UPLOAD_ID_MAX)
         return true;
-    bool mine = strcmp(a->instance, u->run->cache->instance) == 0;
-    if (mine && !l->resumed && a->ino == u->run->look.facts.ino && a->data_version == l->data_version && a->part_size == u->part_size) {
+    bool mine = strcmp(a->instance, l->instance) == 0;
+    if (mine && can_resume(l, a)) {
         l->resumed = true;
         snprintf(u->upload_id, sizeof u->upload_id, "%s", a->upload_id);
         snprintf(u->run->nonce, sizeof u->run->nonce, "%s", a->nonce ? a->nonce : "");
@@ -315,27 +323,32 @@ static bool look_at_leftover(void *arg, const struct push_attempt *a)
     return true;
 }
 
-/* Uploads of older bytes: ours are aborted, those of another instance are left alone, since its copy may be at work on them. */
-static void resume(struct upload *u, int64_t data_version)
+/* Uploads of other bytes: ours are aborted, those of another instance are left alone, since its copy may be at work on them. */
+static void look_at_leftovers(struct push_run *run, struct upload *u, int64_t data_version)
 {
     struct leftover l;
     do {
-        l = (struct leftover){ .upload = u, .data_version = data_version };
-        db_begin(u->run->cache);
-        lock_take(&u->run->push->lock);
-        u->resumes = u->run->push->resumes;
-        lock_drop(&u->run->push->lock);
-        push_attempt_each_tx(u->run->cache, u->run->look.key, look_at_leftover, &l);
+        l = (struct leftover){ .upload = u, .data_version = data_version, .instance = run->cache->instance };
+        db_begin(run->cache);
+        lock_take(&run->push->lock);
+        if (u)
+            u->resumes = run->push->resumes;
+        lock_drop(&run->push->lock);
+        push_attempt_each_tx(run->cache, run->look.key, look_at_leftover, &l);
         if (l.strange_id)
-            push_attempt_delete_tx(u->run->cache, l.strange_id);
-        if (db_commit(u->run->cache))
+            push_attempt_delete_tx(run->cache, l.strange_id);
+        if (db_commit(run->cache))
             return;
-        if (l.strange_id && l.strange_is_ours) {
-            struct s3_error error;
-            if (ops(u)->upload_abort(ctx(u), &u->run->call, u->run->look.key, l.strange, &error) != S3_OK)
-                log_info("an unfinished upload of %s was not aborted: %s", u->run->look.key, error.message);
-        }
+        struct s3_error error;
+        if (l.strange_id && l.strange_is_ours &&
+            run->cache->config.ops->upload_abort(run->cache->config.ops_ctx, &run->call, run->look.key, l.strange, &error) != S3_OK)
+            log_info("an unfinished upload of %s was not aborted: %s", run->look.key, error.message);
     } while (l.strange_id);
+}
+
+void push_upload_abandon(struct push_run *run)
+{
+    look_at_leftovers(run, NULL, 0);
 }
 
 static enum push_next unfit(struct push_run *run, int error)
@@ -489,7 +502,7 @@ static enum push_next transfer(struct upload *u)
     int64_t data_version = run->snapshot ? run->snapshot->data_version : run->look.facts.data_version;
     enum s3_outcome outcome = head_base(u, true);
     if (outcome == S3_OK) {
-        resume(u, data_version);
+        look_at_leftovers(run, u, data_version);
         if (!run->attempt.id && !create(u, data_version, &next))
             return next;
         run->attempt.nonce = run->nonce;
