@@ -1,6 +1,9 @@
 /*
  * Metadata of one object: a GET of the whole where it is small, since that costs what a HEAD does; else a HEAD. Which key to
  * ask is looked up when the job runs: the inode may have been renamed, and its bytes be under an older key.
+ *
+ * readdir asks ahead for what it hands out. Who looks at names later, one by one, is followed: from the second look in a
+ * directory on, the names behind it are asked for too, the more the longer that goes on.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +18,9 @@
 #define WHOLE_MAX CONTENT_INLINE_MAX
 #define TRIES 4 /* the key may change between our look and the bucket's */
 #define TIMEOUT_MS 30000
+#define WALK_FIRST 16  /* names asked for behind a second look */
+#define WALK_MOST 256
+#define WALK_SCAN 1024 /* names looked through for them */
 
 struct source {
     struct buf key;
@@ -152,6 +158,55 @@ static int look(struct cache *cache, struct inode *inode, int priority)
     return error;
 }
 
+/* How many names behind the one that was just looked at in this directory are worth asking for. */
+static unsigned walk_length(struct fetch *fetch, uint64_t parent)
+{
+    unsigned length = 0;
+    lock_take(&fetch->lock);
+    struct fetch_walk *walk = &fetch->walks[0];
+    for (size_t i = 0; i < FETCH_WALKS; i++) {
+        if (fetch->walks[i].parent == parent) {
+            walk = &fetch->walks[i];
+            break;
+        }
+        if (fetch->walks[i].used < walk->used)
+            walk = &fetch->walks[i];
+    }
+    if (walk->parent != parent)
+        *walk = (struct fetch_walk){ .parent = parent };
+    walk->used = ++fetch->walk_clock;
+    for (unsigned look = 0; look < walk->looks && length < WALK_MOST; look++)
+        length = length ? length * 2 : WALK_FIRST;
+    walk->looks += walk->looks < 8;
+    lock_drop(&fetch->lock);
+    return length;
+}
+
+static void walk_ahead(struct cache *cache, uint64_t ino)
+{
+    uint64_t inos[WALK_MOST];
+    int64_t parent = 0, id = 0;
+    size_t count = 0;
+    db_begin(cache);
+    sqlite3_stmt *stmt = db_query(cache, "SELECT parent, id FROM dentry WHERE ino = ? LIMIT 1", "i", (int64_t)ino);
+    if (db_step(cache, stmt)) {
+        parent = sqlite3_column_int64(stmt, 0);
+        id = sqlite3_column_int64(stmt, 1);
+        db_done(stmt);
+    }
+    unsigned length = parent ? walk_length(cache->fetch, (uint64_t)parent) : 0;
+    if (length > 0) {
+        stmt = db_query(cache, "SELECT i.ino FROM (SELECT ino FROM dentry WHERE parent = ? AND id > ? ORDER BY id LIMIT ?) d"
+                        " JOIN inode i ON i.ino = d.ino WHERE i.known = 0 LIMIT ?", "iiii", parent, id, (int64_t)WALK_SCAN, (int64_t)length);
+        while (count < WALK_MOST && db_step(cache, stmt))
+            inos[count++] = (uint64_t)sqlite3_column_int64(stmt, 0);
+        if (count == WALK_MOST)
+            db_done(stmt);
+    }
+    db_commit(cache);
+    fetch_meta_ahead(cache, inos, count);
+}
+
 static void finish(struct cache *cache, struct fetch_meta_flight *flight, int error)
 {
     struct fetch *fetch = cache->fetch;
@@ -168,6 +223,8 @@ static void run(struct cache *cache, struct pool_job *job)
     struct fetch_meta_flight *flight = (struct fetch_meta_flight *)job;
     struct inode *inode = cache->stopping ? NULL : inode_get(cache, flight->ino);
     int error = inode ? 0 : cache->stopping ? -ESHUTDOWN : 0; /* gone: the next lookup will not find it */
+    if (inode && job->priority == FETCH_NOW)
+        walk_ahead(cache, flight->ino);
     for (int i = 0; inode && !error && !is_known(inode) && !is_removed(inode); i++) {
         if (i == TRIES)
             error = -ESTALE;

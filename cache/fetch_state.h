@@ -12,7 +12,8 @@
 
 enum { FETCH_NOW, FETCH_SOON, FETCH_AHEAD }; /* priorities: a program waits; a walker will; read-ahead */
 
-#define FETCH_META_AHEAD_MAX 2048 /* metadata asked for ahead of anyone */
+#define FETCH_META_AHEAD_MAX 8192 /* metadata asked for ahead of anyone */
+#define FETCH_WALKS 4             /* walkers followed at once */
 
 struct fetch_meta_flight {
     struct pool_job job;
@@ -41,12 +42,20 @@ struct fetch_ranges { /* an inode's ranges under way */
     struct fetch_range_flight *first;
 };
 
+struct fetch_walk { /* somebody looks at the names of a directory one after another */
+    uint64_t parent;
+    unsigned looks;
+    uint64_t used; /* the greatest is the newest */
+};
+
 struct fetch {
     struct lock lock; /* LOCK_FILE: the inode table's is taken under it */
     struct s3_cancel cancel;
     /* guarded by lock */
     struct fetch_meta_flight *metas;
     size_t metas_ahead;
+    struct fetch_walk walks[FETCH_WALKS];
+    uint64_t walk_clock;
     struct fetch_ranges *ranges;
     uint64_t memory;                  /* of buffers of submitted ranges */
     struct fetch_range_flight *held;  /* wait for memory */

@@ -18,7 +18,7 @@
 #include "s3/base/log.h"
 
 #define FLAT_PAGES 8          /* flat for the asking: at 5 s, 8 pages are some twenty dollars a month */
-#define FIRST_PAGES 8         /* the first listing goes on in the background so far, so that small trees are wholly known */
+#define FIRST_PAGES 32        /* the first listing goes on in the background so far, so that trees of some size are wholly known */
 #define DIRECTORIES_MAX 1024  /* in use at once */
 #define LISTERS 8             /* directories listed at once */
 #define IN_USE_MS 60000       /* a directory is in use so long after a program looked at it */
@@ -40,7 +40,8 @@ struct poll {
     struct listing first;   /* the mount's listing, while it goes on */
     bool first_open;
     uint64_t first_epoch;
-    unsigned flat_pages;    /* of the whole prefix, as last seen; 0: more than it is worth finding out */
+    unsigned flat_pages;    /* of the whole prefix, as last seen; 0: more than flat_least */
+    unsigned flat_least;
     atomic_bool failing;    /* said already; also by the listers */
 };
 
@@ -199,6 +200,8 @@ static void finish_first(struct cache *cache)
         if (!was_done)
             flat_done(cache, &poll->first, poll->first_epoch);
         poll_confirm(cache, poll->first.prefix, &poll->first.missing);
+    } else {
+        poll->flat_least = poll->first.pages;
     }
     listing_fini(&poll->first);
     poll->first_open = false;
@@ -217,6 +220,7 @@ static void round_flat(struct cache *cache, unsigned pages_max)
         poll_confirm(cache, listing.prefix, &listing.missing);
     } else if (!error) {
         poll->flat_pages = 0; /* it has grown */
+        poll->flat_least = listing.pages;
         dir_set_all_complete(cache, false, clock_mono_ms() - IN_USE_MS);
     }
     listing_fini(&listing);
@@ -279,8 +283,10 @@ void poll_round(struct cache *cache)
     int64_t since_ms = clock_mono_ms() - IN_USE_MS;
     unsigned flat_pages = cache->poll->flat_pages;
     size_t in_use = dir_in_use(cache, since_ms);
-    if (flat_pages > 0 && (flat_pages <= FLAT_PAGES || flat_pages <= in_use)) {
-        round_flat(cache, (in_use > FLAT_PAGES ? (unsigned)in_use : FLAT_PAGES) + 1);
+    unsigned worth = in_use > FLAT_PAGES ? (unsigned)in_use : FLAT_PAGES; /* a directory costs a page, too */
+    /* Where the size is not known, it is tried again when twice as much would be worth it. */
+    if (flat_pages > 0 ? flat_pages <= worth : worth / 2 > cache->poll->flat_least) {
+        round_flat(cache, worth + 1);
         return;
     }
     uint64_t *inos = malloc(DIRECTORIES_MAX * sizeof *inos);

@@ -140,6 +140,28 @@ static void a_walker_finds_what_was_fetched_ahead_of_it(void **state)
     assert_int_equal(libremote_requests(l, S3_KIND_COUNT), 201);
 }
 
+static void who_looks_at_one_name_after_another_is_followed(void **state)
+{
+    struct libremote *l = *state;
+    char key[64];
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, PREFIX "d/f%03d", i);
+        membucket_store_string(l->bucket, key, "1");
+    }
+    membucket_store_string(l->bucket, PREFIX "alone/one", "1");
+    membucket_store_string(l->bucket, PREFIX "alone/two", "1");
+    libremote_mount(l);
+    libremote_lookup(l, "alone/one");
+    membucket_configure(l->bucket, &(struct membucket_config){ .latency_ms = 10 });
+    int64_t start = clock_mono_ms();
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "d/f%03d", i);
+        assert_int_not_equal(libremote_lookup(l, key), 0);
+    }
+    assert_true(clock_mono_ms() - start < 1000); /* one after another it would be two seconds */
+    assert_int_equal(libremote_requests(l, S3_KIND_COUNT), 202); /* nobody asked for alone/two */
+}
+
 static void an_object_of_a_few_megabytes_is_read_in_one_piece(void **state)
 {
     struct libremote *l = *state;
@@ -367,6 +389,7 @@ int main(void)
         TEST(a_small_object_comes_whole_with_its_metadata),
         TEST(metadata_is_fetched_once_however_many_want_it),
         TEST(a_walker_finds_what_was_fetched_ahead_of_it),
+        TEST(who_looks_at_one_name_after_another_is_followed),
         TEST(an_object_of_a_few_megabytes_is_read_in_one_piece),
         TEST(a_random_reader_gets_a_megabyte_and_no_more),
         TEST(a_sequential_reader_reads_each_byte_once_in_growing_pieces),

@@ -195,7 +195,7 @@ static void of_a_large_tree_only_directories_in_use_are_polled(void **state)
 {
     struct libremote *l = *state;
     membucket_configure(l->bucket, &(struct membucket_config){ .page_max = 10 });
-    store_numbered(l, "bulk/f", 200);
+    store_numbered(l, "bulk/f", 400);
     store_numbered(l, "used/f", 3);
     store_numbered(l, "other/f", 3);
     libremote_mount(l);
@@ -219,7 +219,7 @@ static void a_directory_that_fell_out_of_use_is_listed_again_when_it_is_used(voi
 {
     struct libremote *l = *state;
     membucket_configure(l->bucket, &(struct membucket_config){ .page_max = 10 });
-    store_numbered(l, "bulk/f", 200);
+    store_numbered(l, "bulk/f", 400);
     store_numbered(l, "used/f", 3);
     libremote_mount(l);
     libremote_lookup(l, "used/f0");
