@@ -14,6 +14,7 @@
 #include "cache/name.h"
 #include "cache/poll.h"
 #include "cache/pool.h"
+#include "cache/remote.h"
 #include "cache/wait.h"
 #include "s3/base/clock.h"
 #include "s3/base/log.h"
@@ -191,6 +192,8 @@ static int list_directory(struct cache *cache, struct flight *flight)
     }
     if (!error && listing.missing.count > 0)
         poll_confirm(cache, listing.prefix, &listing.missing);
+    if (!error)
+        remote_prune(cache, flight->ino);
     listing_fini(&listing);
     return error;
 }

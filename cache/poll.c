@@ -244,6 +244,7 @@ static void list_one(struct cache *cache, uint64_t ino, atomic_bool *failed)
     if (!error) {
         dir_listed(cache, ino, epoch);
         poll_confirm(cache, listing.prefix, &listing.missing);
+        remote_prune(cache, ino);
     } else {
         *failed = true;
     }

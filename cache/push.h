@@ -12,6 +12,7 @@ void push_kick(struct cache *cache); /* everything pending is due now */
 void push_new_instance(struct cache *cache);
 /* Is a mutating request for this key in flight, or did one end after this stamp? Then a listing's word on it is void. Inside. */
 bool push_busy_since_tx(struct cache *cache, const char *key, int64_t stamp);
+bool push_busy_below_tx(struct cache *cache, const char *prefix, int64_t stamp); /* the same for any key that starts so */
 /* Is something pending for this key or this inode (dirty, to be renamed, to be deleted)? Then local state wins over a listing. Inside. */
 bool push_pending_key_tx(struct cache *cache, const char *key);
 bool push_pending_inode_tx(struct cache *cache, uint64_t ino);

@@ -106,6 +106,17 @@ bool push_key_busy_since(struct push *push, const char *key, int64_t stamp)
     return busy;
 }
 
+bool push_key_busy_below(struct push *push, const char *prefix, int64_t stamp)
+{
+    size_t length = strlen(prefix);
+    bool busy = false;
+    lock_take(&push->lock);
+    for (const struct push_key *entry = push->keys; entry && !busy; entry = entry->hh.next)
+        busy = strncmp(entry->key, prefix, length) == 0 && (entry->busy || (entry->ended_ms && entry->stamp > stamp));
+    lock_drop(&push->lock);
+    return busy;
+}
+
 void push_keys_clear(struct push *push)
 {
     struct push_key *entry, *next;

@@ -72,3 +72,8 @@ bool push_busy_since_tx(struct cache *cache, const char *key, int64_t stamp)
 {
     return cache->push && push_key_busy_since(cache->push, key, stamp);
 }
+
+bool push_busy_below_tx(struct cache *cache, const char *prefix, int64_t stamp)
+{
+    return cache->push && push_key_busy_below(cache->push, prefix, stamp);
+}

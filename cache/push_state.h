@@ -94,6 +94,7 @@ bool push_key_busy(struct push *push, const char *key);
 /* sent: a request left (its effect may be there), and stamp (remote_stamp) was drawn after it ended. */
 void push_key_end(struct push *push, const char *key, bool sent, int64_t stamp);
 bool push_key_busy_since(struct push *push, const char *key, int64_t stamp);
+bool push_key_busy_below(struct push *push, const char *prefix, int64_t stamp); /* any key that starts so; looks at all of them */
 void push_keys_clear(struct push *push);
 
 /* ---- push_exec.c ---- */

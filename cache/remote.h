@@ -72,6 +72,9 @@ int remote_missing_directories(struct cache *cache, uint64_t ino, const char *pr
 void remote_apply_object_tx(struct cache *cache, const char *key, const struct s3_object *object, int64_t stamp);
 /* Nothing is left below "dir/", a listing just said. Its own transactions. 0 or -errno. */
 int remote_apply_empty(struct cache *cache, const char *key, int64_t stamp);
+/* The whole listing of directory ino is in the tree: if nothing in it shows, no object stands for it and nothing here is pending, it is
+ * not there either. Its own transaction. */
+void remote_prune(struct cache *cache, uint64_t ino);
 /* The metadata (and with body, all bytes) that key holds, fetched for this inode; also when something of ours is pending on it,
  * as long as the key still holds the version that we know. */
 void remote_apply_fetched_tx(struct cache *cache, uint64_t ino, const char *key, const struct s3_object *object, const void *body,

@@ -388,8 +388,10 @@ static void apply_directory(struct cache *cache, const struct remote_news *news,
 void remote_apply_prefix_tx(struct cache *cache, const char *key, int64_t stamp, bool quiet)
 {
     struct remote_place place;
-    if (!shows(cache, key) || push_pending_key_tx(cache, key) || push_busy_since_tx(cache, key, stamp) || has_tombstone(cache, key) ||
-        !remote_place_tx(cache, key, 0, true, !quiet, &place) || place.ino)
+    if (!shows(cache, key) || push_pending_key_tx(cache, key) || !remote_place_tx(cache, key, 0, true, !quiet, &place) || place.ino)
+        return;
+    /* A directory that was removed here may be listed for a child that is about to go, or went after the page had left. */
+    if (has_tombstone(cache, key) || push_busy_below_tx(cache, key, stamp))
         return;
     /* Whether it has an object with a mode is not known before somebody asks. */
     struct inode model = { .mode = S_IFDIR | cache->config.dir_mode, .uid = cache->config.uid, .gid = cache->config.gid };
@@ -593,6 +595,13 @@ static void prune_below(struct cache *cache, uint64_t ino, int depth)
         prune_below(cache, child, depth + 1);
     }
     prune(cache, ino, true);
+}
+
+void remote_prune(struct cache *cache, uint64_t ino)
+{
+    db_begin(cache);
+    prune(cache, ino, true);
+    db_commit(cache);
 }
 
 int remote_apply_empty(struct cache *cache, const char *key, int64_t stamp)

@@ -241,6 +241,22 @@ static void after_a_remount_the_old_index_is_listed_before_it_is_believed(void *
     assert_int_equal(libremote_lookup(l, "z/sub/deep"), 0);
 }
 
+static void a_directory_that_holds_only_what_r2fs_keeps_is_not_there(void **state)
+{
+    struct libremote *l = *state;
+    store_many(l);
+    membucket_store_string(l->bucket, PREFIX "z/own/.r2fs/x", "1");
+    membucket_store_string(l->bucket, PREFIX "z/bad//x", "1");
+    membucket_store_string(l->bucket, PREFIX "z/marked/", "");
+    libremote_mount(l);
+    assert_int_equal(libremote_lookup(l, "z/own/x"), 0);
+    assert_int_equal(libremote_lookup(l, "z/bad/x"), 0);
+    assert_int_equal(libremote_lookup(l, "z/marked/x"), 0);
+    assert_int_equal(libremote_find(l, "z/own"), 0);
+    assert_int_equal(libremote_find(l, "z/bad"), 0);
+    assert_int_not_equal(libremote_find(l, "z/marked"), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, libremote_set_up, libremote_tear_down)
 
 int main(void)
@@ -257,6 +273,7 @@ int main(void)
         TEST(a_permission_refused_is_not_an_empty_directory),
         TEST(a_listing_that_is_suddenly_empty_removes_nothing),
         TEST(what_another_client_removed_is_gone_when_the_directory_is_listed_again),
+        TEST(a_directory_that_holds_only_what_r2fs_keeps_is_not_there),
         TEST(after_a_remount_the_old_index_is_listed_before_it_is_believed),
     };
     return cmocka_run_group_tests_name("dir", tests, NULL, NULL);
