@@ -31,9 +31,11 @@ done
 HOME=$TEST_DIR/home MNT=$TEST_DIR/mnt CACHE=$TEST_DIR/cache LOG=$TEST_DIR/r2fs.log
 PREFIX=work TMPDIR=$TEST_DIR
 mkdir -p "$HOME" "$MNT" "$CACHE"
+chmod 711 "$TEST_DIR" # other users reach the mount
 umask 022
 export TOP R2FS R2SIM TEST_DIR TMPDIR HOME MNT CACHE LOG PREFIX
 . "$TOP/test/sim.sh"
+SIM_SECRET_KEY=never-to-be-seen # a word that stands in no message
 # start_bucket [OPTION...]: r2sim, with its address and keys in the environment.
 start_bucket() {
     sim_start "$@" || bail "r2sim did not start"
@@ -134,9 +136,11 @@ sim_total() { sim_call GET counts | jq '[.kinds[]] | add'; }
 kernel_count() { status ".kernel.${1:-total} // 0"; }
 # kernel_requests [OPCODE] COMMAND...: how many requests the kernel sent while COMMAND ran (its output is dropped).
 kernel_requests() {
-    local opcode=$1 before after; shift
+    local opcode=$1 before after itself; shift
+    # Asking costs a request or two itself.
+    before=$(kernel_count "$opcode"); itself=$(($(kernel_count "$opcode") - before))
     before=$(kernel_count "$opcode"); "$@" >/dev/null; after=$(kernel_count "$opcode")
-    echo $((after - before))
+    echo $((after - before - itself))
 }
 
 # ---- another client of the bucket ----

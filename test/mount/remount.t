@@ -4,7 +4,7 @@
 start_bucket
 mount_r2fs || bail "no mount"
 "$TOP/test/tree" "$TEST_DIR/tree" 1500
-tar -C "$TEST_DIR" -cf "$TEST_DIR/tree.tar" tree
+tar --format=posix -C "$TEST_DIR" -cf "$TEST_DIR/tree.tar" tree
 
 # Directory sizes and link counts are the file system's own; times of symlinks are not kept by tar -x everywhere.
 manifest() { (cd "$1" && find . -type l -printf '%P l %m %l %U %G\n' -o -printf '%P %y %m %U %G %T@ ' \( -type d -printf '\n' -o -printf '%s\n' \)) | sort; }
@@ -30,9 +30,11 @@ manifest tree >"$TEST_DIR/got"; diff "$TEST_DIR/wanted" "$TEST_DIR/got"
 is "$(sim_counts Head) $(sim_counts Get)" "$heads $gets"
 END
 it "another S3 client finds plain keys: a file each, no other name" 60 <<'END'
-(cd "$TEST_DIR/tree" && find . \( -type f -o -type l \) -printf 'tree/%P\n' -o -type d -empty -printf 'tree/%P/\n') | LC_ALL=C sort >"$TEST_DIR/wanted.keys"
+# A folder has an object only where it is empty, or tar set its time.
+(cd "$TEST_DIR/tree" && find . \( -type f -o -type l \) -printf 'tree/%P\n' -o -type d -printf 'tree/%P/\n') | sed 's,^tree//,tree/,' | LC_ALL=C sort >"$TEST_DIR/names"
 bucket ls "$PREFIX/" | cut -d' ' -f3- | grep -v "^$PREFIX/\.r2fs/" | sed "s,^$PREFIX/,," | LC_ALL=C sort >"$TEST_DIR/keys"
-diff "$TEST_DIR/wanted.keys" "$TEST_DIR/keys"
+is "$(LC_ALL=C comm -13 "$TEST_DIR/names" "$TEST_DIR/keys")" ""
+is "$(LC_ALL=C comm -23 "$TEST_DIR/names" "$TEST_DIR/keys" | grep -v '/$')" ""
 END
 it "rclone copies the tree from the bucket with equal bodies" 60 <<'END'
 export RCLONE_CONFIG_SIM_TYPE=s3 RCLONE_CONFIG_SIM_PROVIDER=Other RCLONE_CONFIG_SIM_ENDPOINT=$S3_ENDPOINT_URL \
