@@ -80,6 +80,8 @@ static bool fill(struct cache *cache, sqlite3_stmt *row, struct cache_dirent *en
     entry->name[length] = '\0';
     entry->known = inode->known;
     inode_attr(cache, inode, &entry->attr);
+    if (!inode->known)
+        entry->attr.mode = 0; /* not even the type is known: a program that was told one would believe it */
     if (inode->known)
         inode_shown(cache, inode);
     else if (reading->unknown_count < AHEAD_MAX)
