@@ -424,9 +424,10 @@ static enum push_next complete(struct upload *u, int64_t data_version)
 {
     struct push_run *run = u->run;
     struct s3_put_result result = { 0 };
-    char expected[S3_ETAG_MAX + 1];
+    char expected[S3_ETAG_MAX + 1], nonce[PUSH_NONCE_SIZE];
     enum push_next next;
     int64_t id = run->attempt.id;
+    memcpy(nonce, run->nonce, sizeof nonce);
     if (!push_put_guard_head(run, &next)) /* a refused Complete would lose all parts */
         return next;
     if (!push_instance_settled(run->push))
@@ -442,6 +443,8 @@ static enum push_next complete(struct upload *u, int64_t data_version)
         return PUSH_NEXT;
     }
     expected_etag(u, expected);
+    /* The object carries the nonce of the upload, not that of a new attempt: by the other it would look like another client's. */
+    memcpy(run->nonce, nonce, sizeof nonce);
     run->attempt.id = id;
     run->attempt.data_version = data_version;
     if (run->snapshot)

@@ -358,6 +358,22 @@ static void test_large(void **state)
     free(data);
 }
 
+static void test_large_goes(void **state)
+{
+    struct world *w = *state;
+    const size_t size = 17u << 20;
+    char *data = malloc(size);
+    memset(data, 'x', size);
+    world_write_bytes(w, "big", data, size, 0);
+    world_drain(w);
+    assert_int_equal(w->counts[S3_KIND_COMPLETE_UPLOAD], 1);
+    world_unlink(w, "big");
+    world_drain(w);
+    assert_int_equal(world_objects(w), 0);
+    assert_int_equal(world_find(w, "big"), 0);
+    free(data);
+}
+
 /* ---- conflicts ---- */
 
 static char *find_conflict(struct world *w, const char *path)
@@ -597,6 +613,7 @@ int main(void)
         TEST("a chmod keeps what another client set", test_foreign_headers),
         TEST("symlinks and hard links", test_symlinks_and_links),
         TEST("a large file goes in parts, unchanged ones are copied", test_large),
+        TEST("a file that was sent in parts can be removed", test_large_goes),
         TEST("a conflict keeps both versions, theirs under the name", test_conflict),
         TEST("a conflict of new files keeps both", test_conflict_new),
         TEST("on-conflict=ours keeps theirs under a conflict name", test_conflict_ours),
