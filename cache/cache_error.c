@@ -22,3 +22,17 @@ void cache_note_error(struct cache *cache, const char *format, ...)
     if (!again)
         log_error("%s", text);
 }
+
+void cache_note_outcome(struct cache *cache, const char *doing, const char *key, const struct s3_error *why)
+{
+    switch (why->outcome) {
+    case S3_OK:
+    case S3_CANCELLED:
+        return;
+    case S3_UNREACHABLE: case S3_TIMEOUT: case S3_THROTTLED: case S3_NO_BUCKET: case S3_BAD_KEY: case S3_CLOCK: case S3_QUOTA:
+        cache_note_error(cache, "the bucket does not serve us: %s", why->message);
+        return;
+    default:
+        cache_note_error(cache, "%s %s: %s", doing, key[0] ? key : "the bucket", why->message);
+    }
+}

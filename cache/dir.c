@@ -185,8 +185,8 @@ static int list_directory(struct cache *cache, struct flight *flight)
             break;
         }
         error = listing_step(cache, &listing, &call, &why);
-        if (error && why.outcome != S3_OK)
-            cache_note_error(cache, "listing \"%s\": %s", listing.prefix, why.message);
+        if (error && !cache->stopping)
+            cache_note_outcome(cache, "listing", listing.prefix, &why);
         if (!error)
             page_passed(cache, flight, &listing);
     }

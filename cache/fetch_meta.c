@@ -151,7 +151,7 @@ static int look(struct cache *cache, struct inode *inode, int priority)
     } else {
         error = -s3_outcome_errno(outcome);
         if (!cache->stopping)
-            cache_note_error(cache, "reading %s: %s", source.key.data, why.message);
+            cache_note_outcome(cache, "reading", source.key.data, &why);
     }
     free(body);
     buf_fini(&source.key);

@@ -367,7 +367,7 @@ static int read_range(struct cache *cache, struct fetch_range_flight *flight)
     } else {
         error = -s3_outcome_errno(outcome);
         if (!cache->stopping)
-            cache_note_error(cache, "reading %s: %s", flight->key, why.message);
+            cache_note_outcome(cache, "reading", flight->key, &why);
     }
     free(buffer);
     return error;

@@ -70,5 +70,8 @@ struct cache {
 
 /* Keeps the newest error for status, and logs it once. */
 void cache_note_error(struct cache *cache, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for a request that failed: doing is "reading", "listing", … Where the bucket as a whole does not answer, the key says nothing,
+ * and the log has one line instead of one for each file. */
+void cache_note_outcome(struct cache *cache, const char *doing, const char *key, const struct s3_error *why);
 
 #endif

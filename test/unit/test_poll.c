@@ -261,6 +261,23 @@ static void without_an_interval_it_polls_only_when_told(void **state)
     assert_true(libremote_comes_true(has_appeared, l));
 }
 
+static bool has_polled(struct libremote *l)
+{
+    return libremote_requests(l, S3_KIND_LIST) > 1;
+}
+
+static void it_slows_down_only_when_asked_and_nobody_looks(void **state)
+{
+    struct libremote *l = *state;
+    libremote_mount(l);
+    l->cache->config.poll_idle_ms = 100000;
+    assert_int_equal(poll_start(l->cache), 0);
+    usleep(100000);
+    assert_int_equal(libremote_requests(l, S3_KIND_LIST), 1);
+    dir_used(l->cache, CACHE_ROOT);
+    assert_true(libremote_comes_true(has_polled, l));
+}
+
 static void stopping_does_not_wait_for_a_slow_bucket(void **state)
 {
     struct libremote *l = *state;
@@ -292,6 +309,7 @@ int main(void)
         TEST(a_directory_that_fell_out_of_use_is_listed_again_when_it_is_used),
         TEST(the_thread_brings_a_change_within_an_interval),
         TEST(without_an_interval_it_polls_only_when_told),
+        TEST(it_slows_down_only_when_asked_and_nobody_looks),
         TEST(stopping_does_not_wait_for_a_slow_bucket),
     };
     return cmocka_run_group_tests_name("poll", tests, NULL, NULL);

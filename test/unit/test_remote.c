@@ -380,6 +380,49 @@ static void what_is_pending_here_wins_over_a_listing(void **state)
     expect_news(l, "");
 }
 
+static void one_that_was_renamed_before_anyone_looked_is_still_known_by_its_object(void **state)
+{
+    struct libremote *l = *state;
+    store_with(l, PREFIX "f", "body", "33261");
+    libremote_mount(l);
+    uint64_t ino = libremote_find(l, "f");
+    db_begin(l->cache);
+    tree_move_tx(l->cache, CACHE_ROOT, "f", 1, CACHE_ROOT, "g", 1, false);
+    todo_inode_tx(l->cache, ino, false);
+    todo_gone_tx(l->cache, PREFIX "f", false);
+    assert_int_equal(db_commit(l->cache), 0);
+    libremote_poll(l);
+    assert_int_equal(libremote_find(l, "f"), 0);
+    assert_int_equal(libremote_lookup(l, "g"), ino);
+    assert_int_equal(libremote_attr(l, ino).mode, S_IFREG | 0755);
+    assert_int_equal(libremote_attr(l, ino).size, 4);
+}
+
+static void a_change_that_waits_here_is_not_undone_by_a_late_look(void **state)
+{
+    struct libremote *l = *state;
+    membucket_store_string(l->bucket, PREFIX "f", "same");
+    libremote_mount(l);
+    uint64_t ino = libremote_lookup(l, "f");
+    for (int64_t until = clock_wall_ms() + 2; clock_wall_ms() < until;)
+        ;
+    store_with(l, PREFIX "f", "same", "33216");
+    libremote_poll(l); /* its metadata is to be looked at again */
+    struct inode *inode = inode_get(l->cache, ino);
+    struct inode values;
+    db_begin(l->cache);
+    inode_values_tx(l->cache, inode, &values);
+    assert_false(values.known);
+    values.mode = S_IFREG | 0640;
+    values.meta_version++;
+    inode_store_tx(l->cache, inode, &values, INODE_ATTR);
+    todo_inode_tx(l->cache, ino, false);
+    assert_int_equal(db_commit(l->cache), 0);
+    inode_put(l->cache, inode);
+    assert_int_equal(libremote_lookup(l, "f"), ino);
+    assert_int_equal(libremote_attr(l, ino).mode, S_IFREG | 0640);
+}
+
 static struct remote row_of(struct libremote *l, const char *key)
 {
     struct remote row = { 0 };
@@ -551,6 +594,8 @@ int main(void)
         TEST(what_r2fs_keeps_for_itself_is_not_in_the_tree),
         TEST(keys_without_a_path_are_counted_once),
         TEST(what_is_pending_here_wins_over_a_listing),
+        TEST(one_that_was_renamed_before_anyone_looked_is_still_known_by_its_object),
+        TEST(a_change_that_waits_here_is_not_undone_by_a_late_look),
         TEST(a_page_that_is_not_what_was_asked_for_changes_nothing),
         TEST(older_news_never_replaces_newer),
         TEST(absence_counts_only_inside_the_pages_range),
