@@ -218,6 +218,10 @@ static void answer_drain(void *ctx, struct ctl_call *call)
     lock_take(&daemon->lock);
     daemon->waiters++;
     daemon->grace_ms = ctl_timeout_ms(call, daemon->conf->drain_timeout_ms) + (daemon->unmounted ? clock_mono_ms() : 0);
+    lock_drop(&daemon->lock);
+    /* Not before it is counted: the client unmounts now. */
+    ctl_progress(call, json_pack("{s:b}", "waiting", 1));
+    lock_take(&daemon->lock);
     while (!daemon->done && asked) {
         lock_wait_until(&daemon->lock, &daemon->changed, clock_mono_ms() + LOOK_MS);
         asked = daemon->unmounted || !ctl_gone(call);

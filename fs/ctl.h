@@ -23,9 +23,10 @@
  *            before is pushed at once; answers when it is in the bucket (exit 0), or after timeout_ms (absent: no limit) with
  *            exit 3. Answer: left_files, left_bytes, left [{"path", "bytes", "error": a sentence or null}] (the first CTL_LEFT_MAX), spool,
  *            conflicts ["path", …] since the mount began (the last CTL_LEFT_MAX).
- *   drain    Sent before the unmount, answered after it: the daemon notices that the mount has gone, pushes the rest for at
- *            most timeout_ms more (absent: its --drain-timeout), answers as flush does, and ends. A client that hangs up
- *            before the unmount has asked for nothing. ctl_stop is the last thing a daemon does, after it has let go
+ *   drain    Sent before the unmount, answered after it. A progress object {"waiting": true} comes as soon as the daemon knows
+ *            of it; only then may the client unmount, or the daemon could end before it reads the request. When the mount has
+ *            gone the daemon pushes the rest for at most timeout_ms more (absent: its --drain-timeout), answers as flush
+ *            does, and ends. A client that hangs up before the unmount has asked for nothing. ctl_stop is the last thing a daemon does, after it has let go
  *            of its cache: who waits for the hang-up may mount again.
  *   expire   Forgets listings and starts every pending upload now, as SIGHUP does. Answers at once.
  *   reload   Reads credentials again. Answers at once.

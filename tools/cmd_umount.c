@@ -107,6 +107,21 @@ static int unmount_dead(const struct target *target, bool force)
     return EXIT_PENDING;
 }
 
+/* Returns when the daemon knows that its drain is waited for. */
+static int ask_to_drain(struct ctl_client *client, int64_t deadline)
+{
+    json_t *waiting;
+    int r = ctl_client_send(client, timed_request("drain", deadline));
+
+    if (!r)
+        r = ctl_client_receive(client, clock_mono_ms() + ANSWER_SLACK_MS, &waiting);
+    if (r)
+        return r;
+    r = json_is_true(json_object_get(waiting, "waiting")) ? 0 : -EPROTO;
+    json_decref(waiting);
+    return r;
+}
+
 static int unmount_live(const struct conf *conf, const struct target *target, struct ctl_client *client)
 {
     int64_t deadline;
@@ -118,7 +133,7 @@ static int unmount_live(const struct conf *conf, const struct target *target, st
     if (!r)
         r = wait_done(client, later(deadline), &answer);
     if (!r)
-        r = ctl_client_send(client, timed_request("drain", deadline));
+        r = ask_to_drain(client, deadline);
     if (r) {
         explain_print("%s: the daemon does not answer (%s); -f unmounts all the same", target->mountpoint, strerror(-r));
         json_decref(answer);
