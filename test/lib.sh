@@ -126,9 +126,9 @@ daemon_pids() {
     done
 }
 daemon_pid() { daemon_pids "$@" | head -n 1 | grep .; }
-status() { r2fs status "$MNT" --json | jq -r "${1:-.}"; }
+# From elsewhere, since a process that starts in the mount looks at its working directory, and that is a request.
+status() { (cd / && r2fs status "$MNT" --json | jq -r "${1:-.}"); }
 pending() { status .pending_files; }
-drop_kernel_caches() { sync; echo 3 >/proc/sys/vm/drop_caches; }
 
 # ---- counting ----
 # Requests that reached the bucket are counted by r2sim (sim_counts KIND), requests of the kernel by the daemon.
