@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -29,36 +30,50 @@ static bool is_dir(const struct side *side)
 
 /* ---- before the transaction ---- */
 
-/* Every directory at and below ino is listed, or the first that is not. */
-static int find_unlisted(struct cache *cache, uint64_t ino, uint64_t *unlisted)
+/* Every directory at and below ino that is not listed; *unlisted is the caller's. */
+static int find_unlisted(struct cache *cache, uint64_t ino, uint64_t **unlisted, size_t *count)
 {
-    *unlisted = 0;
+    size_t capacity = 0;
     db_begin(cache);
     sqlite3_stmt *row = db_query(cache, "WITH RECURSIVE below(ino) AS (SELECT ? UNION ALL SELECT d.ino FROM dentry d JOIN below b ON d.parent = b.ino)"
                                  " SELECT b.ino FROM below b JOIN inode i ON i.ino = b.ino WHERE (i.mode & ?) = ?", "iii", (int64_t)ino,
                                  (int64_t)S_IFMT, (int64_t)S_IFDIR);
     while (db_step(cache, row)) {
         uint64_t directory = (uint64_t)sqlite3_column_int64(row, 0);
-        if (!dir_complete_tx(cache, directory)) {
-            *unlisted = directory;
-            db_done(row);
-            break;
+        if (dir_complete_tx(cache, directory))
+            continue;
+        if (*count == capacity) {
+            capacity = capacity ? capacity * 2 : 16;
+            uint64_t *grown = realloc(*unlisted, capacity * sizeof *grown);
+            if (!grown) {
+                db_done(row);
+                db_rollback(cache);
+                return -ENOMEM;
+            }
+            *unlisted = grown;
         }
+        (*unlisted)[(*count)++] = directory;
     }
     return db_commit(cache);
 }
 
+/* What lies below a directory that is being listed is found when that listing is in, so the caller comes again. Where the bucket does not
+ * answer, an older listing of a directory is good enough. */
 static int need_tree(struct cache *cache, uint64_t ino, struct cache_wait *wait)
 {
-    for (;;) {
-        uint64_t unlisted;
-        int rc = find_unlisted(cache, ino, &unlisted);
-        if (rc || !unlisted)
-            return rc;
-        rc = dir_need(cache, unlisted, NULL, wait);
-        if (rc)
-            return rc;
+    uint64_t *unlisted = NULL;
+    size_t count = 0;
+    int rc = find_unlisted(cache, ino, &unlisted, &count), waits = 0;
+    for (size_t i = 0; !rc && i < count; i++) {
+        /* One is waited for; the others are on their way meanwhile. */
+        int answer = dir_need(cache, unlisted[i], NULL, waits ? NULL : wait);
+        if (answer == CACHE_WAIT)
+            waits = CACHE_WAIT;
+        else if (!waits)
+            rc = answer;
     }
+    free(unlisted);
+    return rc ? rc : waits;
 }
 
 static int look(struct cache *cache, struct side *from, struct side *to, unsigned flags, struct cache_wait *wait)
