@@ -5,6 +5,7 @@
 #include "cache/dir.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -14,7 +15,7 @@
 #include "cache/name.h"
 #include "cache/poll.h"
 #include "cache/pool.h"
-#include "cache/remote.h"
+#include "cache/remote_place.h"
 #include "cache/wait.h"
 #include "s3/base/clock.h"
 #include "s3/base/log.h"
@@ -32,7 +33,7 @@ struct waiter { /* those who wait for one name, or (NULL) for all of them */
 struct flight { /* a listing under way */
     struct pool_job job;
     uint64_t ino, epoch;
-    char *passed;            /* the last key or prefix of the pages so far, relative to the directory; NULL: none yet */
+    bool shown;              /* a page is in the tree: programs may have seen what it says */
     struct waiter *waiters;
 };
 
@@ -122,12 +123,6 @@ static bool has_failed_locked(const struct dirs *dirs, const struct dir *dir, in
 
 /* ---- a listing ---- */
 
-static void flight_free(struct flight *flight)
-{
-    free(flight->passed);
-    free(flight);
-}
-
 static void wake_waiters(struct cache *cache, struct waiter *waiters, int error)
 {
     while (waiters) {
@@ -147,28 +142,76 @@ static bool is_past(const char *name, const char *passed)
     return order < 0 || (order == 0 && passed[length] >= '/');
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Is what the tree says of a name that is past what this listing says? Not when an earlier listing knew it and this one does not: whether it is
+ * gone is asked when the listing is complete. */
+static bool is_settled(struct cache *cache, const struct listing *listing, const char *name)
+{
+    char key[S3_KEY_MAX + CACHE_NAME_MAX + 2], *at = key;
+    snprintf(key, sizeof key, "%s%s", listing->prefix, name);
+    db_begin(cache);
+    uint64_t child = tree_child_tx(cache, listing->ino, name, strlen(name));
+    bool directory = child && remote_is_directory_tx(cache, child);
+    db_commit(cache);
+    if (!child)
+        return true;
+    if (directory) {
+        strcat(key, "/");
+        return listing->seen_count > 0 && bsearch(&at, listing->seen, listing->seen_count, sizeof *listing->seen, by_text);
+    }
+    for (size_t i = 0; i < listing->missing.count; i++)
+        if (strcmp(listing->missing.keys[i], key) == 0)
+            return false;
+    return true;
+}
+
+/* Takes off those who wait for a name that is past. */
+static struct waiter *take_waiters(struct dirs *dirs, struct flight *flight, const char *past)
+{
+    struct waiter *taken = NULL;
+    lock_take(&dirs->lock);
+    for (struct waiter **at = &flight->waiters; *at;) {
+        struct waiter *waiter = *at;
+        if (!waiter->name || !is_past(waiter->name, past)) {
+            at = &waiter->next;
+            continue;
+        }
+        *at = waiter->next;
+        waiter->next = taken;
+        taken = waiter;
+    }
+    lock_drop(&dirs->lock);
+    return taken;
+}
+
 /* The page that ended with this key is in the tree: who waits for a name up to it need not wait for the rest. */
 static void page_passed(struct cache *cache, struct flight *flight, const struct listing *listing)
 {
-    struct waiter *released = NULL;
-    char *passed = listing->after[0] ? strdup(listing->after + strlen(listing->prefix)) : NULL;
-    if (!passed)
+    struct waiter *later = NULL, *settled = NULL;
+    if (!listing->after[0])
         return;
+    struct waiter *past = take_waiters(cache->dirs, flight, listing->after + strlen(listing->prefix));
+    while (past) {
+        struct waiter *waiter = past;
+        past = waiter->next;
+        struct waiter **to = is_settled(cache, listing, waiter->name) ? &settled : &later;
+        waiter->next = *to;
+        *to = waiter;
+    }
     lock_take(&cache->dirs->lock);
-    free(flight->passed);
-    flight->passed = passed;
-    for (struct waiter **at = &flight->waiters; *at;) {
-        struct waiter *waiter = *at;
-        if (waiter->name && is_past(waiter->name, passed)) {
-            *at = waiter->next;
-            waiter->next = released;
-            released = waiter;
-        } else {
-            at = &waiter->next;
-        }
+    flight->shown = true;
+    while (later) {
+        struct waiter *waiter = later;
+        later = waiter->next;
+        waiter->next = flight->waiters;
+        flight->waiters = waiter;
     }
     lock_drop(&cache->dirs->lock);
-    wake_waiters(cache, released, 0);
+    wake_waiters(cache, settled, 0);
 }
 
 static int list_directory(struct cache *cache, struct flight *flight)
@@ -225,7 +268,7 @@ static void run_flight(struct cache *cache, struct pool_job *job)
         }
     }
     lock_drop(&dirs->lock);
-    flight_free(flight);
+    free(flight);
     wake_waiters(cache, waiters, error);
 }
 
@@ -265,8 +308,6 @@ int dir_need(struct cache *cache, uint64_t ino, const char *name, struct cache_w
         result = dir->error;
         goto out;
     }
-    if (name && dir->flight && dir->flight->passed && is_past(name, dir->flight->passed))
-        goto out;
     if (!dir->flight) {
         started = calloc(1, sizeof *started);
         if (!started) {
@@ -399,13 +440,19 @@ void dir_listed(struct cache *cache, uint64_t ino, uint64_t epoch)
     lock_drop(&cache->dirs->lock);
 }
 
+/* In use, and programs have seen what is in it. */
+static bool is_polled(const struct dir *dir, int64_t used_ms)
+{
+    return dir->used_ms >= used_ms && (dir->complete || (dir->flight && dir->flight->shown));
+}
+
 size_t dir_in_use(struct cache *cache, int64_t used_ms)
 {
     struct dirs *dirs = cache->dirs;
     size_t count = 0;
     lock_take(&dirs->lock);
     for (const struct dir *dir = dirs->table; dir; dir = dir->hh.next)
-        count += dir->used_ms >= used_ms && (dir->complete || dirs->all_complete == dirs->epoch);
+        count += is_polled(dir, used_ms) || (dir->used_ms >= used_ms && dirs->all_complete == dirs->epoch);
     lock_drop(&dirs->lock);
     return count;
 }
@@ -438,7 +485,7 @@ size_t dir_sweep(struct cache *cache, int64_t used_ms, uint64_t *inos, size_t ca
     lock_take(&dirs->lock);
     struct dir **used = malloc((HASH_COUNT(dirs->table) + 1) * sizeof(struct dir *));
     HASH_ITER(hh, dirs->table, dir, next) {
-        if (used && dir->used_ms >= used_ms && dir->complete)
+        if (used && is_polled(dir, used_ms))
             used[count++] = dir;
         else
             lapse_locked(dirs, dir);

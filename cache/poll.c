@@ -170,7 +170,7 @@ void poll_confirm(struct cache *cache, const char *scope, struct vanish_set *set
 {
     struct poll *poll = cache->poll;
     int error = poll ? vanish_confirm(cache, poll->vanish, scope, set, &poll->cancel) : 0;
-    if (error && error != -EBUSY && !cache->stopping)
+    if (error && !cache->stopping)
         log_info("what \"%s\" lacks could not be confirmed: %s", scope, strerror(-error));
 }
 
@@ -207,13 +207,14 @@ static void finish_first(struct cache *cache)
     poll->first_open = false;
 }
 
-static void round_flat(struct cache *cache, unsigned pages_max)
+/* False: it is more than pages_max pages, and what is in use has to be listed by directory. */
+static bool round_flat(struct cache *cache, unsigned pages_max)
 {
     struct poll *poll = cache->poll;
     struct listing listing;
     uint64_t epoch = dir_epoch(cache);
     if (listing_init(cache, &listing, 0) < 0)
-        return;
+        return true;
     int error = run_listing(cache, &listing, pages_max);
     if (!error && listing.done) {
         flat_done(cache, &listing, epoch);
@@ -223,7 +224,9 @@ static void round_flat(struct cache *cache, unsigned pages_max)
         poll->flat_least = listing.pages;
         dir_set_all_complete(cache, false, clock_mono_ms() - IN_USE_MS);
     }
+    bool grown = !error && !listing.done;
     listing_fini(&listing);
+    return !grown;
 }
 
 struct round {
@@ -286,10 +289,9 @@ void poll_round(struct cache *cache)
     size_t in_use = dir_in_use(cache, since_ms);
     unsigned worth = in_use > FLAT_PAGES ? (unsigned)in_use : FLAT_PAGES; /* a directory costs a page, too */
     /* Where the size is not known, it is tried again when twice as much would be worth it. */
-    if (flat_pages > 0 ? flat_pages <= worth : worth / 2 > cache->poll->flat_least) {
-        round_flat(cache, worth + 1);
+    bool flat = flat_pages > 0 ? flat_pages <= worth : worth / 2 > cache->poll->flat_least;
+    if (flat && round_flat(cache, worth + 1))
         return;
-    }
     uint64_t *inos = malloc(DIRECTORIES_MAX * sizeof *inos);
     if (!inos)
         return;

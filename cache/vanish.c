@@ -12,7 +12,7 @@
 #include "s3/base/log.h"
 
 #define SHARE 10         /* more than one in so many is a mass */
-#define ASKERS 16        /* HEADs under way at once */
+#define ASKERS 32        /* HEADs under way at once */
 #define ASK_TIMEOUT_MS 30000
 #define COMMIT_BATCH 256
 
@@ -26,9 +26,7 @@ struct suspect {
 
 struct vanish {
     struct lock lock; /* LOCK_BLOCK */
-    /* guarded by lock */
-    struct suspect *suspects;
-    bool busy; /* somebody asks: suspects are theirs */
+    struct suspect *suspects; /* guarded by lock; one that is being looked at is out of it */
 };
 
 void vanish_add(void *arg, const char *key)
@@ -69,9 +67,10 @@ int vanish_new(struct vanish **result)
     return 0;
 }
 
-static void drop_suspect(struct vanish *vanish, struct suspect *suspect)
+static void suspect_free(struct suspect *suspect)
 {
-    HASH_DEL(vanish->suspects, suspect);
+    if (!suspect)
+        return;
     vanish_fini(&suspect->set);
     free(suspect);
 }
@@ -81,8 +80,10 @@ void vanish_free(struct vanish *vanish)
     struct suspect *suspect, *next;
     if (!vanish)
         return;
-    HASH_ITER(hh, vanish->suspects, suspect, next)
-        drop_suspect(vanish, suspect);
+    HASH_ITER(hh, vanish->suspects, suspect, next) {
+        HASH_DEL(vanish->suspects, suspect);
+        suspect_free(suspect);
+    }
     lock_fini(&vanish->lock);
     free(vanish);
 }
@@ -244,7 +245,7 @@ static int confirm_mass(struct cache *cache, struct vanish_set *set, struct s3_c
     return apply(cache, set->keys, NULL, set->count, a.stamp);
 }
 
-/* How many objects the set stands for, and how many we know in all. */
+/* How many objects the set stands for, and, where that are many, how many we know in all. */
 static void weigh(struct cache *cache, const struct vanish_set *set, uint64_t *lost, uint64_t *known)
 {
     *lost = 0;
@@ -260,24 +261,33 @@ static void weigh(struct cache *cache, const struct vanish_set *set, uint64_t *l
         }
         *lost += below > 0 ? below : 1;
     }
-    *known = remote_count_tx(cache, "", "\xff");
+    *known = *lost > VANISH_FEW ? remote_count_tx(cache, "", "\xff") : 0;
     db_commit(cache);
 }
 
-static struct suspect *find_suspect(struct vanish *vanish, const char *scope)
+static struct suspect *take_suspect(struct vanish *vanish, const char *scope)
 {
     struct suspect *suspect = NULL;
     lock_take(&vanish->lock);
     HASH_FIND(hh, vanish->suspects, scope, strlen(scope), suspect);
+    if (suspect)
+        HASH_DEL(vanish->suspects, suspect);
     lock_drop(&vanish->lock);
     return suspect;
 }
 
-static void forget(struct vanish *vanish, struct suspect *suspect)
+/* Where two threads listed the same scope, the first suspicion stays. */
+static void put_suspect(struct vanish *vanish, struct suspect *suspect)
 {
+    struct suspect *other = NULL;
+    size_t length = strlen(suspect->scope);
     lock_take(&vanish->lock);
-    drop_suspect(vanish, suspect);
+    HASH_FIND(hh, vanish->suspects, suspect->scope, length, other);
+    if (!other)
+        HASH_ADD_KEYPTR(hh, vanish->suspects, suspect->scope, length, suspect);
     lock_drop(&vanish->lock);
+    if (other)
+        suspect_free(suspect);
 }
 
 /* The set becomes the suspect's. */
@@ -292,46 +302,30 @@ static int suspect_first(struct cache *cache, struct vanish *vanish, const char 
     qsort(set->keys, set->count, sizeof *set->keys, by_key); /* directories come behind the rest */
     suspect->set = *set;
     *set = (struct vanish_set){ 0 };
-    lock_take(&vanish->lock);
-    HASH_ADD_KEYPTR(hh, vanish->suspects, suspect->scope, length, suspect);
-    lock_drop(&vanish->lock);
+    put_suspect(vanish, suspect);
     cache_note_error(cache, "a listing suddenly lacks %llu names: they stay until a second one agrees", (unsigned long long)lost);
     return 0;
 }
 
-static int confirm(struct cache *cache, struct vanish *vanish, const char *scope, struct vanish_set *set, struct s3_cancel *cancel)
+int vanish_confirm(struct cache *cache, struct vanish *vanish, const char *scope, struct vanish_set *set, struct s3_cancel *cancel)
 {
-    struct suspect *suspect = find_suspect(vanish, scope);
     uint64_t lost = 0, known = 0;
     if (set->failed)
         return -ENOMEM;
+    struct suspect *suspect = take_suspect(vanish, scope);
     if (set->count > 0)
         weigh(cache, set, &lost, &known);
     if (lost <= VANISH_FEW || lost <= known / SHARE) {
-        if (suspect)
-            forget(vanish, suspect);
+        suspect_free(suspect);
         return set->count > 0 ? ask_and_apply(cache, set, cancel) : 0;
     }
     if (!suspect)
         return suspect_first(cache, vanish, scope, set, lost);
-    if (clock_mono_ms() - suspect->since_ms < cache->config.poll_ms)
-        return 0; /* too early for a second opinion */
+    if (clock_mono_ms() - suspect->since_ms < cache->config.poll_ms) {
+        put_suspect(vanish, suspect); /* too early for a second opinion */
+        return 0;
+    }
     intersect(set, &suspect->set);
-    forget(vanish, suspect);
+    suspect_free(suspect);
     return set->count > 0 ? confirm_mass(cache, set, cancel) : 0;
-}
-
-int vanish_confirm(struct cache *cache, struct vanish *vanish, const char *scope, struct vanish_set *set, struct s3_cancel *cancel)
-{
-    lock_take(&vanish->lock);
-    bool busy = vanish->busy;
-    vanish->busy = true;
-    lock_drop(&vanish->lock);
-    if (busy)
-        return -EBUSY;
-    int error = confirm(cache, vanish, scope, set, cancel);
-    lock_take(&vanish->lock);
-    vanish->busy = false;
-    lock_drop(&vanish->lock);
-    return error;
 }

@@ -25,7 +25,7 @@ void vanish_free(struct vanish *vanish);
 /*
  * Blocks: asks and applies. set: what one complete listing of scope (its prefix) lacks, {0}: nothing. cancel ends it early.
  * Returns 0, or -errno when the bucket could not be asked: what was asked by then is applied, and the next listing brings the rest.
- * -EBUSY: another thread is asking; nothing was done.
+ * Several threads may ask at once.
  */
 int vanish_confirm(struct cache *cache, struct vanish *vanish, const char *scope, struct vanish_set *set, struct s3_cancel *cancel);
 

@@ -109,7 +109,9 @@ static void a_name_need_not_wait_for_the_pages_behind_it(void **state)
     assert_int_equal(dir_need(l->cache, bulk, "f02", &early.wait), CACHE_WAIT);
     assert_int_equal(wait_blocking_run(l->cache, &early, 10000), 0);
     assert_true(lists(l) < before + 20);
-    assert_int_equal(dir_need(l->cache, bulk, "f01", NULL), 0);
+    assert_int_equal(dir_need(l->cache, bulk, "f01", &early.wait), CACHE_WAIT);
+    assert_int_equal(wait_blocking_run(l->cache, &early, 10000), 0);
+    assert_true(lists(l) < before + 30);
     assert_int_equal(wait_blocking_run(l->cache, &late, 10000), 0);
     assert_int_equal(lists(l), before + 40);
     wait_blocking_fini(&early);
