@@ -183,13 +183,13 @@ int block_sync(struct cache *cache, struct inode *inode) NO_LOCK_ANALYSIS
 {
     int rc = 0, fd = -1;
     lock_take(&inode->lock);
-    struct content *content = inode->content;
+    struct content *content = block_content(cache, inode, &rc);
     if (content)
         block_hold(content);
     /* What another's sync has taken upon itself is synced when that one has ended, not before. */
     while (content && content->syncing)
         lock_wait(&inode->lock, &content->written);
-    if (inode->poisoned)
+    if (!rc && inode->poisoned)
         rc = inode->poisoned;
     if (rc || !content || !content->file || (!content->unsynced && !content->new_entry)) {
         lock_drop(&inode->lock);

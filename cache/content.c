@@ -352,6 +352,8 @@ struct content *content_load_tx(struct cache *cache, uint64_t id)
     db_done(row);
     if (!content->body)
         load_chunks(cache, content);
+    /* Whether a sync covers what was written before, nobody knows any more. */
+    content->unsynced = content->new_entry = content->file;
     if (verify && content->file && (ranges_copy(&content->unverified, &content->present) || ranges_remove_all(&content->unverified, &content->hole)))
         failed = true;
     if (failed)

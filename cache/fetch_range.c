@@ -91,7 +91,8 @@ static int make_plan(struct cache *cache, struct inode *inode, uint64_t offset, 
     plan->content_id = content->id;
     plan->key = strdup(content->base_key);
     plan->etag = strdup(content->base_etag);
-    plan->whole = content->base_size <= WHOLE_MAX;
+    /* Of a file that was cut, base_size no longer is the object's size. */
+    plan->whole = content->base_size <= WHOLE_MAX && !inode->dirty_ms && !inode->changed_attrs;
     if (plan->whole) {
         plan->pieces[0] = (struct range){ 0, content->base_size };
         plan->count = plan->urgent = 1;

@@ -169,23 +169,35 @@ int cache_flush(struct cache *cache, struct cache_file *file)
 
 /* ---- syncing ---- */
 
-/* The row says that the bytes are on the disk: after a power cut the file is pushed as it is. */
+/* The row says that the bytes are on the disk: after a power cut the file is pushed as it is. Usually the commit before has said so. */
 static int mark_synced(struct cache *cache, struct inode *inode)
 {
     struct inode values;
+    lock_take(&inode->lock);
+    struct content *content = inode->content;
+    bool mark = inode->dirty_ms && !inode->synced && !inode->removed && !inode->changed_attrs && content && content->file && !content->unsynced;
+    lock_drop(&inode->lock);
+    if (!mark)
+        return 0;
     db_begin(cache);
     inode_values_tx(cache, inode, &values);
     lock_take(&inode->lock);
-    bool mark = values.dirty_ms && !values.synced && !inode->removed && inode->content && inode->content->file;
-    if (mark)
-        values.size = inode->changed_attrs ? values.size : inode->size;
-    mark = mark && !inode->changed_attrs;
+    mark = !inode->changed_attrs && values.dirty_ms && !values.synced;
     lock_drop(&inode->lock);
     if (mark) {
         values.synced = true;
         inode_store_tx(cache, inode, &values, INODE_DATA);
     }
     return db_commit(cache);
+}
+
+/* Is there anything that a power cut could take? What is in the bucket, and what was synced since, is safe. */
+static bool needs_sync(struct inode *inode)
+{
+    lock_take(&inode->lock);
+    bool needs = inode->changed_attrs || (inode->dirty_ms && !inode->synced) || inode->poisoned;
+    lock_drop(&inode->lock);
+    return needs;
 }
 
 static int take_conflict_news(struct inode *inode)
@@ -204,8 +216,8 @@ int cache_fsync(struct cache *cache, uint64_t ino, bool data_only, struct cache_
     if (!inode)
         return -ESTALE;
     int rc = 0;
-    if (S_ISREG(inode->mode)) {
-        /* Bytes before the rows that speak of them. */
+    if (S_ISREG(inode->mode) && needs_sync(inode)) {
+        /* Bytes before the rows that speak of them; again for an inline body that the commit moved to a file. */
         rc = block_sync(cache, inode);
         if (!rc)
             rc = file_commit(cache, inode);
@@ -213,6 +225,7 @@ int cache_fsync(struct cache *cache, uint64_t ino, bool data_only, struct cache_
             rc = block_sync(cache, inode);
         if (!rc)
             rc = mark_synced(cache, inode);
+        file_settle_content(cache, inode);
     }
     if (!rc)
         rc = db_sync(cache);

@@ -114,7 +114,7 @@ void file_commit_tx(struct cache *cache, struct inode *inode)
         values.mtime = inode->mtime;
         values.ctime = inode->ctime;
         values.data_version++;
-        values.synced = false;
+        values.synced = inode->content && inode->content->file && !inode->content->unsynced && !inode->content->new_entry;
         if (!values.dirty_ms)
             values.dirty_ms = clock_wall_ms();
         inode->changed_attrs = false;

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
+#include "cache/db.h"
 #include "cache/wait.h"
 #include "s3/base/buf.h"
 #include "test/unit/libcache.h"
@@ -28,6 +30,14 @@
             continue;                                                                                                             \
         wait_blocking_fini(&waiting);                                                                                             \
     } while (0)
+
+static int system_status(const char *command)
+{
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
 
 static const struct cache_caller caller = { .uid = 1000, .gid = 1000 };
 
@@ -91,10 +101,26 @@ void libmount_reopen(struct libmount *m)
     libmount_open(m);
 }
 
+/* A kill stops everything at one instant, a copy takes its time: no commit may come in between, and a checkpoint may, so that the WAL is copied
+ * before what it is copied into. */
+static char *copy_at_one_instant(struct libmount *m)
+{
+    char command[3 * 4096];
+    db_begin(m->cache);
+    snprintf(command, sizeof command, "cp %s/index.db-wal %s/wal", cache_spool(m->cache), m->folder);
+    assert_int_equal(system_status(command), 0);
+    char *copy = libcache_copy(m->folder);
+    snprintf(command, sizeof command, "mv %s/wal %s%s/index.db-wal && rm -f %s%s/index.db-shm", copy, copy, cache_spool(m->cache) + strlen(m->folder), copy,
+             cache_spool(m->cache) + strlen(m->folder));
+    assert_int_equal(system_status(command), 0);
+    db_rollback(m->cache);
+    return copy;
+}
+
 void libmount_kill(struct libmount *m)
 {
     membucket_client_kill(m->client);
-    char *copy = libcache_copy(m->folder);
+    char *copy = copy_at_one_instant(m);
     libmount_close(m);
     libcache_remove(m->folder);
     m->folder = copy;
