@@ -1,41 +1,107 @@
 """
 A model of a tree that knows what was acknowledged, and random work on it.
 
-Every operation first says in `pending` which trees may be there when it is cut off (before, after, and what lies between), then runs
-on the mount, then becomes the one truth. After a kill the tree that is found must be one of those.
+A node is an inode: hard links are one node under several paths. It holds the bytes that close() or fsync() acknowledged and the
+writes since; after a kill its bytes must be those of one instant, after so many of these writes as it likes. An operation on names
+first says in `choices` which trees may be there when it is cut off, then runs on the mount, then its tree is the one truth.
 """
 import errno
+import mmap
 import os
 import random
 import stat
 
 from lab import GONE
 
-SIZES = [0, 1, 17, 900, 4096, 5000, 20000, 32767, 32768, 32769, 60000, 65536, 140000, 300000]
+SMALL = [0, 1, 17, 900, 4096, 5000, 20000, 32767, 32768, 32769, 60000, 65536, 140000, 300000]
+LARGE = [1 << 20, 3000000, 9 << 20, (16 << 20) + 1, 17 << 20, 25000000, 40 << 20]
+PAGE = 4096
+# What a mount may answer when the bucket does not.
+TROUBLE = {errno.EIO, errno.ETIMEDOUT, errno.EAGAIN, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EHOSTUNREACH, errno.ECONNREFUSED,
+           errno.ECONNRESET, errno.ENETUNREACH}
 
 
 class Node:
     def __init__(self, kind, data=b"", mode=0o644, target=""):
-        self.kind, self.data, self.mode, self.target = kind, data, mode, target
+        self.kind, self.data, self.target = kind, data, target
+        self.modes = {mode}   # two while a chmod is under way
+        self.writes = []      # (offset, bytes), or (size, None): set to this size; not acknowledged yet
+        self.stores = {}      # page number -> [bytes, …] stored through a mapping, not synced: each page by itself may be there or not
+        self.cut = False      # the last write was cut off: any of its pages may be there, from the first on
+        self.ino = 0          # as read from a mount
 
-    def copy(self):
-        return Node(self.kind, self.data, self.mode, self.target)
+    def now(self):
+        """The bytes that a program sees. Stores to a mapping are made through now() by whoever makes them."""
+        data = self.data
+        if self.writes:
+            data = bytearray(data)
+            for write in self.writes:
+                put(data, write)
+        return bytes(data)
+
+    def acknowledge(self):
+        self.data, self.writes, self.stores = self.now(), [], {}
+
+    def may_be(self, found):
+        """Were these the bytes at one instant since the last acknowledgement?"""
+        if self.stores:
+            return self.mixed(found)
+        data = bytearray(self.data)
+        if found == data:
+            return True
+        for number, write in enumerate(self.writes):
+            if self.cut and number == len(self.writes) - 1 and write[1] is not None:
+                break
+            put(data, write)
+            if found == data:
+                return True
+        else:
+            return False
+        offset, piece = write
+        for end in range(PAGE - offset % PAGE, len(piece) + PAGE, PAGE):
+            put(data, (offset, piece[:end]))
+            if found == data:
+                return True
+        return False
+
+    def mixed(self, found):
+        if len(found) != len(self.data):
+            return False
+        for start in range(0, len(found), PAGE):
+            page = found[start:start + PAGE]
+            if page != self.data[start:start + PAGE] and page not in self.stores.get(start // PAGE, ()):
+                return False
+        return True
 
     def same(self, other):
+        """Could `other`, as found, be this node?"""
         if self.kind != other.kind:
             return False
         if self.kind == "link":
             return self.target == other.target
-        if self.kind == "file" and self.data != other.data:
+        if not other.modes <= self.modes:
             return False
-        return self.mode == other.mode
+        return self.kind != "file" or self.may_be(other.data)
+
+
+def put(data, write):
+    offset, piece = write
+    if piece is None:
+        if offset < len(data):
+            del data[offset:]
+        else:
+            data.extend(bytes(offset - len(data)))
+        return
+    if offset > len(data):
+        data.extend(bytes(offset - len(data)))
+    data[offset:offset + len(piece)] = piece
 
 
 class Tree(dict):
     """relative path -> Node; parents are always there."""
 
     def copy(self):
-        return Tree({path: node.copy() for path, node in self.items()})
+        return Tree(self)
 
     def of(self, kind):
         return sorted(p for p, n in self.items() if n.kind == kind)
@@ -48,9 +114,18 @@ class Tree(dict):
             self[new + p[len(old):]] = self.pop(p)
 
 
+def read_file(full):
+    with open(full, "rb") as file:
+        data = file.read()
+        size = os.fstat(file.fileno()).st_size
+    if len(data) != size:
+        raise AssertionError(f"{full}: stat says {size} bytes, read gives {len(data)}")
+    return data
+
+
 def read_tree(root):
     """What a program sees."""
-    tree = Tree()
+    tree, nodes = Tree(), {}
 
     def fail(error):
         raise error
@@ -61,34 +136,49 @@ def read_tree(root):
             info = os.lstat(full)
             path = os.path.relpath(full, root)
             mode = stat.S_IMODE(info.st_mode)
+            if info.st_ino in nodes:
+                tree[path] = nodes[info.st_ino]
+                continue
             if stat.S_ISLNK(info.st_mode):
-                tree[path] = Node("link", target=os.readlink(full))
+                node = Node("link", target=os.readlink(full))
             elif stat.S_ISDIR(info.st_mode):
-                tree[path] = Node("dir", mode=mode)
+                node = Node("dir", mode=mode)
             else:
-                with open(full, "rb") as file:
-                    data = file.read()
-                if len(data) != info.st_size:
-                    raise AssertionError(f"{path}: stat says {info.st_size} bytes, read gives {len(data)}")
-                tree[path] = Node("file", data, mode)
+                node = Node("file", read_file(full), mode)
+            node.ino = info.st_ino
+            tree[path] = nodes[info.st_ino] = node
     return tree
 
 
-def difference(found, wanted):
-    """One sentence, or None when they are equal."""
+def describe(path, found, wanted):
+    if found.kind != wanted.kind:
+        return f"{path} is a {found.kind}, not a {wanted.kind}"
+    if found.kind == "file" and not wanted.may_be(found.data):
+        a, b = found.data, wanted.now()
+        at = next((i for i in range(0, max(len(a), len(b)), 64) if a[i:i + 64] != b[i:i + 64]), 0)
+        at += next((i for i in range(64) if a[at + i:at + i + 1] != b[at + i:at + i + 1]), 0)
+        last = f" ({len(wanted.writes)} writes not acknowledged, before them {len(wanted.data)} bytes)" if wanted.writes or wanted.stores else ""
+        return f"{path} has {len(a)} bytes, not {len(b)}{last}; they differ from {at}: {a[at:at + 16]!r}, not {b[at:at + 16]!r}"
+    return f"{path} has modes {found.modes} target {found.target!r}, not {wanted.modes} {wanted.target!r}"
+
+
+def difference(found, wanted, links=True):
+    """One sentence, or None when `found` may be `wanted`. links: hard links must be what they were."""
     for path in sorted(set(found) | set(wanted)):
         if path not in found:
             return f"{path} ({wanted[path].kind}) is not there"
         if path not in wanted:
             return f"{path} ({found[path].kind}, {len(found[path].data)} bytes) should not be there"
-        a, b = found[path], wanted[path]
-        if not a.same(b):
-            if a.kind != b.kind:
-                return f"{path} is a {a.kind}, not a {b.kind}"
-            if a.data != b.data:
-                at = next((i for i, (x, y) in enumerate(zip(a.data, b.data)) if x != y), min(len(a.data), len(b.data)))
-                return f"{path} has {len(a.data)} bytes, not {len(b.data)}; they differ from {at}: {a.data[at:at + 16]!r}, not {b.data[at:at + 16]!r}"
-            return f"{path} has mode {a.mode:o} target {a.target!r}, not {b.mode:o} {b.target!r}"
+        if not wanted[path].same(found[path]):
+            return describe(path, found[path], wanted[path])
+    if links:
+        pairs = {}
+        for path in sorted(found):
+            other = pairs.setdefault(id(wanted[path]), path)
+            if found[other] is not found[path]:
+                return f"{other} and {path} were one file and are two"
+        if len({id(n) for n in found.values()}) != len(pairs):
+            return "two files are one now"
     return None
 
 
@@ -96,242 +186,394 @@ class Cut(Exception):
     """The daemon went away in the middle of an operation."""
 
 
+class Handle:
+    def __init__(self, node, fd, name, append=False):
+        self.node, self.fd, self.name, self.append = node, fd, name, append
+
+
 class Work:
-    def __init__(self, root, seed):
-        self.root, self.random, self.tree, self.count = root, random.Random(seed), Tree(), 0
-        self.pending = None  # function(found tree) -> bool: acceptable while the operation is under way
-        self.history = []
+    """limit: entries in the tree; large: large files at a time. trouble: errors of the network may reach us."""
+
+    def __init__(self, root, seed, limit=120, large=2, trouble=False, deadline=None):
+        self.root, self.random, self.count = root, random.Random(seed), 0
+        self.limit, self.large, self.trouble = limit, large, trouble
+        self.tree, self.choices, self.handles = Tree(), [], []
+        self.history, self.errors, self.wrong = [], {}, None
+        self.limited = deadline  # a Watch
+        self.operations = [
+            (self.create, 20), (self.rewrite, 8), (self.patch, 8), (self.append, 6), (self.truncate, 5), (self.rename_over, 12),
+            (self.rename, 8), (self.rename_dir, 5), (self.unlink, 8), (self.mkdir, 8), (self.rmdir, 4), (self.symlink, 4), (self.chmod, 5),
+            (self.swap_type, 2), (self.link, 4), (self.hold, 6), (self.write_held, 14), (self.sync_held, 3), (self.close_held, 4),
+            (self.mapped, 3), (self.create_large, 1), (self.look, 8), (self.exchange, 2)]
+
+    # ---- what there is ----
 
     def full(self, path):
         return os.path.join(self.root, path)
 
     def bytes(self, size):
+        """Never the same twice, so that what was not written can be told."""
         self.count += 1
-        stamp = f"{self.count:08d}.".encode()
-        return (stamp * (size // len(stamp) + 1))[:size]
+        return (f"{self.count:08d}:".encode() + random.Random(self.count).randbytes(max(0, size - 9)))[:size]
 
-    def fresh(self, suffix=""):
-        parents = [""] + self.tree.of("dir")
+    def fresh(self):
         self.count += 1
-        parent = self.random.choice(parents)
-        return os.path.join(parent, f"n{self.count}{suffix}")
+        return os.path.join(self.random.choice([""] + self.tree.of("dir")), f"n{self.count}")
+
+    def pick(self, *kinds):
+        paths = [p for kind in kinds for p in self.tree.of(kind)]
+        return self.random.choice(paths) if paths else None
+
+    def quiet_file(self):
+        """A file that no handle of ours is writing to."""
+        busy = {id(h.node) for h in self.handles}
+        paths = [p for p in self.tree.of("file") if id(self.tree[p]) not in busy and not self.tree[p].writes]
+        return self.random.choice(paths) if paths else None
+
+    # ---- one step ----
 
     def step(self):
         """One random operation. Raises Cut when the daemon went away."""
-        operation = self.random.choices(
-            [self.create, self.rewrite, self.patch, self.append, self.truncate, self.rename_over, self.rename, self.rename_dir,
-             self.unlink, self.mkdir, self.rmdir, self.symlink, self.chmod, self.swap_type],
-            [20, 8, 8, 8, 5, 12, 8, 5, 8, 8, 3, 4, 5, 2])[0]
+        if len(self.tree) > self.limit:
+            operation = self.random.choice([self.unlink, self.unlink, self.remove_tree])
+        else:
+            operation = self.random.choices([o for o, _ in self.operations], [w for _, w in self.operations])[0]
+        before = len(self.history)
         try:
-            operation()
+            if self.limited:
+                with self.limited.limited(lambda: self.history[-1]):
+                    operation()
+            else:
+                operation()
         except OSError as error:
-            if error.errno in GONE:
-                raise Cut() from error
-            raise
-        self.pending = None
+            self.failed(operation, error, before)
+        self.choices = []
 
-    def begin(self, text, after, between=None):
-        """after: the tree when it is done. between: says whether a found tree may be seen when it was cut."""
+    def failed(self, operation, error, before):
+        if error.errno in GONE:
+            raise Cut() from error
+        what = self.history[-1] if len(self.history) > before else operation.__name__
+        if not self.trouble or error.errno not in TROUBLE:
+            self.wrong = f"{what}: {error}"
+            return
+        name = errno.errorcode[error.errno]
+        self.errors[name] = self.errors.get(name, 0) + 1
+        self.history.append(f"{name}: {what}")
+
+    def names(self, text, after, run):
+        """An operation on names: cut off, either tree may be there."""
         self.history.append(text)
-        before = self.tree
-        self.pending = lambda found: (difference(found, before) is None or difference(found, after) is None
-                                      or (between is not None and between(found)))
+        self.choices = [after]
+        run()
+        self.tree, self.choices = after, []
 
-    def done(self, after):
-        self.tree = after
+    # ---- bytes ----
 
-    # Bytes that are written but not yet closed may be there in part: path's content is any mix, all else as before.
-    def mixed(self, path, old, new):
-        before = self.tree
+    def write(self, node, fd, data, offset, append=False):
+        view = memoryview(data)
+        while view:
+            piece = bytes(view[:self.random.choice([777, 4096, 65536, 1 << 20]) if len(data) < (1 << 20) else 1 << 20])
+            node.writes.append((offset, piece))
+            node.cut = True
+            written = os.write(fd, piece) if append else os.pwrite(fd, piece, offset)
+            node.cut = False
+            if written != len(piece):
+                node.writes[-1] = (offset, piece[:written])
+            offset += written
+            view = view[written:]
 
-        def accept(found):
-            if path not in found or found[path].kind != "file":
-                return False
-            data = found[path].data
-            if len(data) > max(len(old), len(new)):
-                return False
-            for i, byte in enumerate(data):
-                if not ((i < len(old) and byte == old[i]) or (i < len(new) and byte == new[i]) or byte == 0):
-                    return False
-            rest = Tree({p: n for p, n in found.items() if p != path})
-            return difference(rest, Tree({p: n for p, n in before.items() if p != path})) is None
-        return accept
-
-    def write(self, path, data, flags, offset=0, mode=0o644):
-        handle = os.open(self.full(path), flags | os.O_CLOEXEC, mode)
+    def close(self, node, fd, acknowledge=True):
         try:
-            position = offset
-            view = memoryview(data)
-            while view:
-                size = min(len(view), self.random.choice([777, 4096, 65536, 1 << 20]))
-                written = os.pwrite(handle, view[:size], position)
-                position += written
-                view = view[written:]
-        except BaseException:
+            os.close(fd)
+        except OSError as error:
+            if self.trouble and error.errno in TROUBLE:
+                raise
+            raise Cut() from error  # Linux tells a close() of the daemon's death only now
+        if acknowledge:
+            node.acknowledge()
+
+    def edit(self, text, path, flags, change):
+        """change(node, fd) between open and close."""
+        node = self.tree[path]
+        self.history.append(f"{text} {path}")
+        if flags & os.O_TRUNC:
+            node.writes.append((0, None))
+        fd = -1
+        try:
+            fd = os.open(self.full(path), flags | os.O_CLOEXEC)
+            change(node, fd)
+        except OSError:
+            if flags & os.O_TRUNC and fd < 0 and self.trouble:
+                node.writes.pop()
+            if fd >= 0:
+                try:
+                    os.close(fd)
+                except OSError:
+                    pass
+            raise
+        self.close(node, fd)
+
+    def create(self, data=None, path=None):
+        data = self.bytes(self.random.choice(SMALL)) if data is None else data
+        path = path or self.fresh()
+        node = Node("file")
+        after = self.tree.copy()
+        after[path] = node
+        self.history.append(f"create {path} {len(data)}")
+        self.choices = [after]
+        fd = os.open(self.full(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self.tree, self.choices = after, []
+        try:
+            self.write(node, fd, data, 0)
+        except OSError:
             try:
-                os.close(handle)
+                os.close(fd)
             except OSError:
                 pass
             raise
-        os.close(handle)
+        self.close(node, fd)
+        return path
 
-    def create(self):
-        path, data = self.fresh(), self.bytes(self.random.choice(SIZES))
-        after = self.tree.copy()
-        after[path] = Node("file", data)
-        self.begin(f"create {path} {len(data)}", after, self.mixed(path, b"", data))
-        self.write(path, data, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        self.done(after)
-
-    def any_file(self):
-        files = self.tree.of("file")
-        return self.random.choice(files) if files else None
-
-    def change(self, text, path, new, run):
-        after = self.tree.copy()
-        old = after[path].data
-        after[path].data = new
-        self.begin(f"{text} {path} {len(old)} -> {len(new)}", after, self.mixed(path, old, new))
-        run()
-        self.done(after)
+    def create_large(self):
+        sizes = [len(n.data) for n in self.tree.values() if n.kind == "file"]
+        if len([s for s in sizes if s >= 1 << 20]) < self.large:
+            self.create(self.bytes(self.random.choice(LARGE)))
 
     def rewrite(self):
-        path = self.any_file()
+        path = self.quiet_file()
         if path:
-            new = self.bytes(self.random.choice(SIZES))
-            self.change("rewrite", path, new, lambda: self.write(path, new, os.O_WRONLY | os.O_TRUNC))
+            new = self.bytes(self.random.choice(SMALL))
+            self.edit(f"rewrite with {len(new)}", path, os.O_WRONLY | os.O_TRUNC, lambda node, fd: self.write(node, fd, new, 0))
 
     def patch(self):
-        path = self.any_file()
+        path = self.quiet_file()
         if path:
-            old = self.tree[path].data
-            offset = self.random.randrange(len(old) + 3000)
+            offset = self.random.randrange(len(self.tree[path].data) + 3000)
             piece = self.bytes(self.random.choice([1, 100, 4096, 50000]))
-            new = (old + b"\0" * max(0, offset - len(old)))[:offset] + piece + old[offset + len(piece):]
-            self.change(f"patch at {offset}", path, new, lambda: self.write(path, piece, os.O_WRONLY, offset))
+            self.edit(f"patch {len(piece)} at {offset}", path, os.O_WRONLY, lambda node, fd: self.write(node, fd, piece, offset))
 
     def append(self):
-        path = self.any_file()
+        path = self.quiet_file()
         if path:
-            old = self.tree[path].data
-            piece = self.bytes(self.random.choice([1, 80, 3000, 40000]))
-            self.change("append", path, old + piece, lambda: self.write(path, piece, os.O_WRONLY, len(old)))
+            piece, end = self.bytes(self.random.choice([1, 80, 3000, 40000])), len(self.tree[path].data)
+            self.edit(f"append {len(piece)}", path, os.O_WRONLY | os.O_APPEND, lambda node, fd: self.write(node, fd, piece, end, True))
 
     def truncate(self):
-        path = self.any_file()
+        path = self.quiet_file()
         if path:
-            old = self.tree[path].data
-            size = self.random.choice([0, len(old) // 2, len(old) + 5000, max(0, len(old) - 1)])
-            self.change(f"truncate to {size}", path, old[:size] + b"\0" * (size - len(old)), lambda: os.truncate(self.full(path), size))
+            node = self.tree[path]
+            size = self.random.choice([0, len(node.data) // 2, len(node.data) + 5000, max(0, len(node.data) - 1)])
+            self.history.append(f"truncate {path} from {len(node.data)} to {size}")
+            node.writes.append((size, None))
+            os.truncate(self.full(path), size)
+            node.acknowledge()
+
+    def mapped(self):
+        path = self.quiet_file()
+        if not path or not self.tree[path].data:
+            return
+        size = len(self.tree[path].data)
+        stores = [(self.random.randrange(size), self.bytes(self.random.choice([8, 200, 5000]))) for _ in range(3)]
+
+        def change(node, fd):
+            new = bytearray(node.data)
+            with mmap.mmap(fd, size) as area:
+                for offset, piece in stores:
+                    piece = piece[:size - offset]
+                    new[offset:offset + len(piece)] = piece
+                    for page in range(offset // PAGE, (offset + len(piece) - 1) // PAGE + 1):
+                        node.stores.setdefault(page, []).append(bytes(new[page * PAGE:(page + 1) * PAGE]))
+                    area[offset:offset + len(piece)] = piece
+                area.flush()
+                node.data, node.stores = bytes(new), {}
+        self.edit("store through a mapping of", path, os.O_RDWR, change)
+
+    # ---- files held open, over a kill too ----
+
+    def hold(self):
+        path = self.quiet_file()
+        if path and len(self.handles) < 4:
+            append = self.random.random() < 0.3
+            self.history.append(f"hold {path}")
+            fd = os.open(self.full(path), os.O_RDWR | os.O_CLOEXEC | (os.O_APPEND if append else 0))
+            self.handles.append(Handle(self.tree[path], fd, path, append))
+
+    def write_held(self):
+        if self.handles:
+            handle = self.random.choice(self.handles)
+            size = len(handle.node.now())
+            offset = size if handle.append else self.random.choice([size, self.random.randrange(size + 1)])
+            piece = self.bytes(self.random.choice([1, 100, 4096, 30000, 200000]))
+            self.history.append(f"write {len(piece)} at {offset} to held {handle.name}")
+            self.write(handle.node, handle.fd, piece, offset, handle.append)
+
+    def sync_held(self):
+        if self.handles:
+            handle = self.random.choice(self.handles)
+            self.history.append(f"fsync held {handle.name}")
+            os.fsync(handle.fd)
+            handle.node.acknowledge()
+
+    def close_held(self):
+        if self.handles:
+            handle = self.handles.pop(self.random.randrange(len(self.handles)))
+            self.history.append(f"close held {handle.name}")
+            self.close(handle.node, handle.fd)
+
+    def close_all(self):
+        while self.handles:
+            handle = self.handles.pop()
+            self.history.append(f"close held {handle.name}")
+            self.close(handle.node, handle.fd)
+
+    # ---- names ----
 
     def rename_over(self):
         """As editors and git save: a new file beside it, then renamed."""
-        path = self.any_file() or self.fresh()
-        data = self.bytes(self.random.choice(SIZES))
+        path = self.pick("file") or self.fresh()
         aside = path + ".lock"
         if aside in self.tree:
             return
-        middle = self.tree.copy()
-        middle[aside] = Node("file", data)
-        self.begin(f"create {aside} {len(data)}", middle, self.mixed(aside, b"", data))
-        self.write(aside, data, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        self.done(middle)
-        after = middle.copy()
+        self.create(self.bytes(self.random.choice(SMALL)), aside)
+        after = self.tree.copy()
         after.move(aside, path)
-        self.begin(f"rename {aside} over {path}", after)
-        os.rename(self.full(aside), self.full(path))
-        self.done(after)
+        self.names(f"rename {aside} over {path}", after, lambda: os.rename(self.full(aside), self.full(path)))
+
+    def move(self, text, path, new):
+        after = self.tree.copy()
+        after.move(path, new)
+        self.names(f"{text} {path} to {new}", after, lambda: os.rename(self.full(path), self.full(new)))
 
     def rename(self):
-        path = self.any_file()
+        path = self.pick("file", "link")
+        if path:
+            self.move("rename", path, self.fresh())
+
+    def rename_dir(self):
+        path, new = self.pick("dir"), self.fresh()
+        if path and not new.startswith(path + "/"):
+            self.move("rename directory", path, new)
+
+    def exchange(self):
+        """Two names, by way of a third: a cycle of renames."""
+        a, b = self.pick("file", "dir"), self.pick("file", "dir")
+        if a and b and a != b and not a.startswith(b + "/") and not b.startswith(a + "/"):
+            between = self.fresh()
+            if not between.startswith((a + "/", b + "/")):
+                self.move("exchange: rename", a, between)
+                self.move("exchange: rename", b, a)
+                self.move("exchange: rename", between, b)
+
+    def link(self):
+        path = self.pick("file")
         if path:
             new = self.fresh()
             after = self.tree.copy()
-            after.move(path, new)
-            self.begin(f"rename {path} to {new}", after)
-            os.rename(self.full(path), self.full(new))
-            self.done(after)
+            after[new] = after[path]
+            self.names(f"link {path} to {new}", after, lambda: os.link(self.full(path), self.full(new)))
 
-    def rename_dir(self):
-        folders = self.tree.of("dir")
-        if folders:
-            path = self.random.choice(folders)
-            new = self.fresh()
-            if new.startswith(path + "/"):
-                return
-            after = self.tree.copy()
-            after.move(path, new)
-            self.begin(f"rename directory {path} to {new}", after)
-            os.rename(self.full(path), self.full(new))
-            self.done(after)
+    def remove(self, path, text="unlink", call=os.unlink):
+        after = self.tree.copy()
+        del after[path]
+        self.names(f"{text} {path}", after, lambda: call(self.full(path)))
 
     def unlink(self):
-        files = self.tree.of("file") + self.tree.of("link")
-        if files:
-            path = self.random.choice(files)
-            after = self.tree.copy()
-            del after[path]
-            self.begin(f"unlink {path}", after)
-            os.unlink(self.full(path))
-            self.done(after)
-
-    def mkdir(self):
-        path = self.fresh()
-        after = self.tree.copy()
-        after[path] = Node("dir", mode=0o755)
-        self.begin(f"mkdir {path}", after)
-        os.mkdir(self.full(path), 0o755)
-        self.done(after)
+        path = self.pick("file", "link")
+        if path:
+            self.remove(path)
 
     def rmdir(self):
         empty = [p for p in self.tree.of("dir") if not self.tree.below(p)]
         if empty:
-            path = self.random.choice(empty)
-            after = self.tree.copy()
-            del after[path]
-            self.begin(f"rmdir {path}", after)
-            os.rmdir(self.full(path))
-            self.done(after)
+            self.remove(self.random.choice(empty), "rmdir", os.rmdir)
+
+    def remove_tree(self):
+        top = self.pick("dir")
+        if top:
+            for path in sorted([top, *self.tree.below(top)], reverse=True):
+                is_dir = self.tree[path].kind == "dir"
+                self.remove(path, "rmdir" if is_dir else "unlink", os.rmdir if is_dir else os.unlink)
+
+    def make_dir(self, path):
+        after = self.tree.copy()
+        after[path] = Node("dir", mode=0o755)
+        self.names(f"mkdir {path}", after, lambda: os.mkdir(self.full(path), 0o755))
+
+    def mkdir(self):
+        self.make_dir(self.fresh())
 
     def symlink(self):
         path = self.fresh()
         after = self.tree.copy()
         after[path] = Node("link", target=f"to/{self.count}")
-        self.begin(f"symlink {path}", after)
-        os.symlink(after[path].target, self.full(path))
-        self.done(after)
+        self.names(f"symlink {path}", after, lambda: os.symlink(after[path].target, self.full(path)))
 
     def chmod(self):
-        paths = self.tree.of("file") + self.tree.of("dir")
-        if paths:
-            path = self.random.choice(paths)
-            after = self.tree.copy()
-            after[path].mode = self.random.choice([0o600, 0o644, 0o755, 0o700])
-            self.begin(f"chmod {after[path].mode:o} {path}", after)
-            os.chmod(self.full(path), after[path].mode)
-            self.done(after)
+        path = self.pick("file", "dir")
+        if path:
+            node, mode = self.tree[path], self.random.choice([0o600, 0o644, 0o755, 0o700])
+            old = set(node.modes)
+            self.history.append(f"chmod {mode:o} {path}")
+            node.modes.add(mode)
+            try:
+                os.chmod(self.full(path), mode)
+            except OSError as error:
+                if error.errno not in GONE:
+                    node.modes = old
+                raise
+            node.modes = {mode}
 
     def swap_type(self):
         """A file becomes a directory of the same name with a file in it."""
-        path = self.any_file()
+        path = self.pick("file")
         if path:
-            self.begin(f"unlink {path}", (without := Tree({p: n for p, n in self.tree.items() if p != path})))
-            os.unlink(self.full(path))
-            self.done(without)
-            after = self.tree.copy()
-            after[path] = Node("dir", mode=0o755)
-            self.begin(f"mkdir {path}", after)
-            os.mkdir(self.full(path), 0o755)
-            self.done(after)
+            self.remove(path)
+            self.make_dir(path)
+            self.create(path=os.path.join(path, f"in{self.count}"))
+
+    # ---- looking ----
+
+    def look(self):
+        """What a program sees in the middle of everything is the newest: no wrong byte, no name that vanished."""
+        path = self.random.choice(sorted(self.tree)) if self.tree else None
+        if not path:
+            return
+        node = self.tree[path]
+        self.history.append(f"look at {path}")
+        try:
+            if node.kind == "link":
+                found = Node("link", target=os.readlink(self.full(path)))
+            elif node.kind == "dir":
+                names = set(os.listdir(self.full(path)))
+                wanted = {p[len(path) + 1:] for p in self.tree.below(path) if "/" not in p[len(path) + 1:]}
+                if names != wanted:
+                    self.wrong = f"directory {path}: not there {sorted(wanted - names)[:5]}, should not be there {sorted(names - wanted)[:5]}"
+                return
+            else:
+                found = Node("file", read_file(self.full(path)), mode=next(iter(node.modes)))
+        except FileNotFoundError:
+            self.wrong = f"{path} ({node.kind}) has vanished"
+            return
+        now = node if node.cut else Node(node.kind, node.now(), next(iter(node.modes)), node.target)
+        if not now.same(found):
+            self.wrong = f"looking: {describe(path, found, now)}"
+
+    def resolve(self, found):
+        """What a failed operation left open is settled by what is there, when it is one of the possible."""
+        for path, node in self.tree.items():
+            if path in found and node.kind == "file" and node.writes and node.may_be(found[path].data):
+                node.data, node.writes, node.cut = found[path].data, [], False
 
     def settle(self, found):
         """After a kill: the tree that is found must be acceptable, and becomes the truth. Returns a sentence when it is not."""
+        for handle in self.handles:
+            try:
+                os.close(handle.fd)
+            except OSError:
+                pass
+        self.handles = []
         wrong = difference(found, self.tree)
-        if wrong is not None and not (self.pending and self.pending(found)):
+        if wrong and all(difference(found, tree) for tree in self.choices):
             return wrong
-        self.tree, self.pending = found, None
+        self.tree, self.choices = found, []
         return None
-
-
-def errno_name(error):
-    return errno.errorcode.get(error.errno, str(error.errno))
