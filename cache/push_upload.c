@@ -38,6 +38,7 @@ struct upload {
     const char *base_etag;
     int64_t base_mtime_ms;
     uint64_t size, part_size;
+    int64_t meta_version;  /* of the headers that the upload was begun with */
     int count;
     bool copies;           /* some part is copied from the base */
     struct s3_part *parts; /* number 0: not there yet */
@@ -314,6 +315,7 @@ static bool look_at_leftover(void *arg, const struct push_attempt *a)
         snprintf(u->upload_id, sizeof u->upload_id, "%s", a->upload_id);
         snprintf(u->run->nonce, sizeof u->run->nonce, "%s", a->nonce ? a->nonce : "");
         u->run->attempt.id = a->id;
+        u->meta_version = a->meta_version;
         take_records(u, a);
     } else if (!l->strange_id) {
         l->strange_id = a->id;
@@ -368,6 +370,7 @@ static bool create(struct upload *u, int64_t data_version, enum push_next *next)
         .meta_version = run->look.facts.meta_version, .nonce = run->nonce, .part_size = u->part_size,
     };
     push_attempt_nonce(run->nonce);
+    u->meta_version = run->attempt.meta_version;
     db_begin(run->cache);
     int error = push_put_headers_tx(run);
     if (error) {
@@ -447,6 +450,8 @@ static enum push_next complete(struct upload *u, int64_t data_version)
     memcpy(run->nonce, nonce, sizeof nonce);
     run->attempt.id = id;
     run->attempt.data_version = data_version;
+    /* A chmod since the upload began is not in its headers, and is still to be sent. */
+    run->attempt.meta_version = u->meta_version;
     if (run->snapshot)
         run->look.facts.size = run->snapshot->size;
     push_attempt_complete_tx(run->cache, id, run->attempt.condition, expected[0] ? expected : NULL);

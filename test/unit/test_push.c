@@ -374,6 +374,34 @@ static void test_large_goes(void **state)
     free(data);
 }
 
+/* A program comes in the middle of the upload. */
+static int chmod_at_part(void *arg, enum s3_kind kind, const char *key, enum membucket_phase phase)
+{
+    struct world *w = arg;
+    if (kind == S3_KIND_UPLOAD_PART && phase == MEMBUCKET_BEFORE && !w->failed && strcmp(key, WORLD_PREFIX "/big") == 0) {
+        w->failed = true;
+        world_chmod(w, "big", 0600);
+    }
+    return MEMBUCKET_GO;
+}
+
+static void test_large_chmod(void **state)
+{
+    struct world *w = *state;
+    const size_t size = 16u << 20 | 1;
+    char *data = malloc(size);
+    memset(data, 'x', size);
+    world_write_bytes(w, "big", data, size, 0);
+    membucket_client_hook(w->client, chmod_at_part, w);
+    world_drain(w);
+    assert_true(w->failed);
+    world_cold(w);
+    struct cache_attr attr;
+    assert_int_equal(world_lookup(w, "big", &attr), 0);
+    assert_int_equal(attr.mode & 07777, 0600);
+    free(data);
+}
+
 /* ---- conflicts ---- */
 
 static char *find_conflict(struct world *w, const char *path)
@@ -614,6 +642,7 @@ int main(void)
         TEST("symlinks and hard links", test_symlinks_and_links),
         TEST("a large file goes in parts, unchanged ones are copied", test_large),
         TEST("a file that was sent in parts can be removed", test_large_goes),
+        TEST("a chmod while parts are being sent is sent after them", test_large_chmod),
         TEST("a conflict keeps both versions, theirs under the name", test_conflict),
         TEST("a conflict of new files keeps both", test_conflict_new),
         TEST("on-conflict=ours keeps theirs under a conflict name", test_conflict_ours),
