@@ -192,7 +192,13 @@ void cache_close(struct cache *cache)
 int cache_drain(struct cache *cache, uint64_t ino, int timeout_ms, void (*each)(void *arg, const struct cache_pending *pending), void *arg,
                 unsigned *conflicts)
 {
-    return push_drain(cache, ino, timeout_ms, each, arg, conflicts);
+    return push_drain(cache, ino, NULL, timeout_ms, each, arg, conflicts);
+}
+
+int cache_drain_piece(struct cache *cache, uint64_t ino, int64_t *since, int timeout_ms,
+                      void (*each)(void *arg, const struct cache_pending *pending), void *arg)
+{
+    return push_drain(cache, ino, since, timeout_ms, each, arg, NULL);
 }
 
 void cache_expire(struct cache *cache)

@@ -233,6 +233,10 @@ struct cache_pending {
  */
 int cache_drain(struct cache *cache, uint64_t ino, int timeout_ms, void (*each)(void *arg, const struct cache_pending *pending),
                 void *arg, unsigned *conflicts);
+/* The same in pieces, so that the caller can give up between two: *since is 0 for the first one, and then keeps what "everything"
+ * meant when it began. What is written later is not waited for. */
+int cache_drain_piece(struct cache *cache, uint64_t ino, int64_t *since, int timeout_ms,
+                      void (*each)(void *arg, const struct cache_pending *pending), void *arg);
 /* Listings are forgotten (the next look lists again) and every pending upload starts now. Does not block. */
 void cache_expire(struct cache *cache);
 /* The machine was resumed, perhaps twice: new instance id, sockets dead, caches stale. Does not block. */

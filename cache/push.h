@@ -19,7 +19,9 @@ bool push_pending_inode_tx(struct cache *cache, uint64_t ino);
 /* A wait until the inode (with all below it, for a directory) is in the bucket. 0: it is. */
 int push_wait(struct cache *cache, uint64_t ino, struct cache_wait *wait);
 void push_status(struct cache *cache, struct cache_status *status);
-int push_drain(struct cache *cache, uint64_t ino, int timeout_ms, void (*each)(void *arg, const struct cache_pending *pending), void *arg, unsigned *conflicts);
+/* since: NULL, or as cache_drain_piece has it. */
+int push_drain(struct cache *cache, uint64_t ino, int64_t *since, int timeout_ms, void (*each)(void *arg, const struct cache_pending *pending),
+               void *arg, unsigned *conflicts);
 /* For todo.c: what a transaction wants (its row is written), and bytes that only memory has so far. */
 void push_wanted_tx(struct cache *cache, int kind, uint64_t ino, const char *key, int64_t sequence, bool publish);
 void push_written(struct cache *cache, uint64_t ino);

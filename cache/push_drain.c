@@ -57,6 +57,7 @@ struct left {
     char *key;
     char *reason;
     int64_t first_ms;
+    int64_t last;
     unsigned failures;
     bool refused;
 };
@@ -87,7 +88,7 @@ static int copy_queue(struct push *push, int64_t mark, struct list *list)
             continue;
         list->items[list->count++] = (struct left){
             .kind = item->kind, .ino = item->ino, .key = item->key ? strdup(item->key) : NULL, .reason = item->reason ? strdup(item->reason) : NULL,
-            .first_ms = item->times.first_ms, .failures = item->failures, .refused = item->refused,
+            .first_ms = item->times.first_ms, .last = item->last, .failures = item->failures, .refused = item->refused,
         };
     }
     lock_drop(&push->lock);
@@ -143,6 +144,19 @@ static int collect(struct cache *cache, uint64_t ino, int64_t mark, struct list 
     if (error)
         free_list(list);
     return error;
+}
+
+/* The newest of what the list wants, at most mark: later work elsewhere need not be hurried for it. */
+static int64_t newest(const struct list *list, int64_t mark)
+{
+    int64_t result = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        int64_t last = list->items[i].last;
+        if (last == 0 || last > mark)
+            return mark;
+        result = last > result ? last : result;
+    }
+    return result;
 }
 
 /*
@@ -264,7 +278,8 @@ static int refused_for_good(struct cache *cache, const struct list *list, bool t
     return !tried ? 0 : mount ? -mount : -EIO;
 }
 
-int push_drain(struct cache *cache, uint64_t ino, int timeout_ms, void (*each)(void *arg, const struct cache_pending *pending), void *arg, unsigned *conflicts)
+int push_drain(struct cache *cache, uint64_t ino, int64_t *since, int timeout_ms, void (*each)(void *arg, const struct cache_pending *pending),
+               void *arg, unsigned *conflicts)
 {
     struct push *push = cache->push;
     unsigned before = atomic_load(&cache->conflicts);
@@ -275,15 +290,20 @@ int push_drain(struct cache *cache, uint64_t ino, int timeout_ms, void (*each)(v
         *conflicts = 0;
     if (!push)
         return 0;
-    commit_written(cache, ino);
-    db_begin(cache);
-    int64_t mark = db_next(cache, DB_SEQUENCE);
-    db_commit(cache);
+    int64_t mark = since ? *since : 0;
+    if (mark == 0) {
+        commit_written(cache, ino);
+        db_begin(cache);
+        mark = db_next(cache, DB_SEQUENCE);
+        db_commit(cache);
+    }
+    if (since)
+        *since = mark;
     for (bool first = true;; first = false) {
         result = collect(cache, ino, mark, &list);
         if (result || list.count == 0)
             break;
-        kick(push, mark, first);
+        kick(push, newest(&list, mark), first);
         int64_t now = clock_mono_ms();
         result = refused_for_good(cache, &list, now - began >= LOOK_MS);
         if (!result && (now >= deadline || atomic_load(&cache->stopping)))

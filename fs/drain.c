@@ -21,16 +21,17 @@ void drain_run(struct drain *drain, struct cache *cache, uint64_t ino)
 {
     drain->files = drain->bytes = 0;
     drain->list = json_array();
+    int64_t since = 0;
     for (;;) {
         int64_t left = drain->left_ms(drain->arg);
         int piece = left > DRAIN_PIECE_MS ? DRAIN_PIECE_MS : left > 0 ? (int)left : 0;
-        drain->rc = cache_drain(cache, ino, piece, NULL, NULL, NULL);
+        drain->rc = cache_drain_piece(cache, ino, &since, piece, NULL, NULL);
         if (drain->rc != -ETIMEDOUT || left <= DRAIN_PIECE_MS)
             break;
     }
     /* Not in each piece: there may be many. */
     if (drain->rc != 0)
-        cache_drain(cache, ino, 0, add_left, drain, NULL);
+        cache_drain_piece(cache, ino, &since, 0, add_left, drain);
     if (drain->rc == -ETIMEDOUT && drain->files == 0)
         drain->rc = 0;
 }
