@@ -24,9 +24,9 @@ mount_r2fs --write-back 1h; echo w >"$MNT/takeover"; sim_config frozen=true; umo
 sleep 0.5; sim_config frozen=false; mount_r2fs; is "$(cat "$MNT/takeover")" w
 wait_until 5 bucket head "$PREFIX/takeover"; umount_r2fs
 END
-it "flush of a subdirectory sends what is under it, and leaves the rest pending" <<'END'
-mount_r2fs --write-back 1h; mkdir "$MNT/sub"; echo a >"$MNT/sub/a"; echo b >"$MNT/b"
-r2fs flush "$MNT/sub"; bucket head "$PREFIX/sub/a" >/dev/null; not bucket head "$PREFIX/b" 2>/dev/null; umount_r2fs
+it "flush of a subdirectory returns when what is under it is in the bucket" <<'END'
+# What was written before it may go along, by the order of promise 8.
+mount_r2fs --write-back 1h; mkdir "$MNT/sub"; echo a >"$MNT/sub/a"; r2fs flush "$MNT/sub"; is "$(bucket get "$PREFIX/sub/a")" a; umount_r2fs
 END
 it "flush of a file sends that file" <<'END'
 mount_r2fs --write-back 1h; echo one >"$MNT/one"; r2fs flush "$MNT/one"; is "$(bucket get "$PREFIX/one")" one; umount_r2fs
