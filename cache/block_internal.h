@@ -31,6 +31,10 @@ int block_reserve(struct cache *cache, struct inode *inode, struct content *cont
 void block_unreserve(struct content *content, uint64_t start, uint64_t end);
 /* A descriptor of the block file, opened or made. The lock is dropped and taken again. */
 int block_descriptor(struct cache *cache, struct inode *inode, struct content *content, int *fd) REQUIRES(inode->lock);
+/* Moves an inline body into a new block file, or makes an empty one. Everything is reserved. The lock is dropped and taken again. */
+int block_make_file(struct cache *cache, struct inode *inode, struct content *content) REQUIRES(inode->lock);
+/* Checksums of the whole blocks of [start, end), whose bytes are at hand and have been written. */
+void block_checksum_bytes(struct content *content, const uint8_t *data, uint64_t start, uint64_t end);
 /* Size, times and stamp after a change by a program; pins the inode until file_commit. */
 void block_touch(struct cache *cache, struct inode *inode, uint64_t size) REQUIRES(inode->lock);
 void block_account(struct cache *cache, struct content *content);

@@ -7,6 +7,7 @@
 
 #include "cache/block_internal.h"
 #include "cache/db.h"
+#include "s3/base/clock.h"
 
 #define BLOCKS_IN_CHUNK (CHUNK_SIZE / BLOCK_SIZE)
 
@@ -25,6 +26,7 @@ struct content *content_new(uint64_t size)
         return NULL;
     content->size = size;
     content->fd = -1;
+    content->used_ms = clock_wall_ms();
     content->references = 1;
     lock_cond_init(&content->written);
     return content;

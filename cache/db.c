@@ -129,7 +129,7 @@ static int bind(sqlite3_stmt *stmt, const char *format, va_list *args)
             break;
         }
         default:
-            assert(!"a format of db_query knows i, t, b, n and z");
+            assert(false && "a format of db_query knows i, t, b, n and z");
         }
     }
     return rc;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "cache/db.h"
@@ -149,9 +148,9 @@ static int64_t free_bytes(struct cache *cache, bool fresh)
     struct evict *evict = cache->evict;
     int64_t now = clock_mono_ms();
     if (fresh || now - atomic_load(&evict->looked_ms) > FREE_FRESH_MS) {
-        struct statvfs fs;
-        if (fstatvfs(cache->spool_fd, &fs) == 0) {
-            atomic_store(&evict->free_now, (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize));
+        uint64_t bytes;
+        if (io_free(cache->spool_fd, &bytes) == 0) {
+            atomic_store(&evict->free_now, (int64_t)bytes);
             atomic_store(&evict->looked_ms, now);
         }
     }
@@ -190,25 +189,26 @@ int evict_reserve(struct cache *cache, uint64_t size, struct cache_wait *wait)
     return rc;
 }
 
+/* Fetched bytes may pass the limit for a moment, since they can leave again; what the file system must keep free they may not. */
 int evict_reserve_blocking(struct cache *cache, uint64_t size)
 {
     struct evict *evict = cache->evict;
     int64_t until = clock_mono_ms() + BLOCKING_MAX_MS;
     int rc = 0;
+    if (!evict)
+        return 0;
     lock_take(&evict->lock);
-    while (!disk_has_room(cache, size) || !limit_has_room(cache, size)) {
-        if (evict->stop || evict->exhausted) {
+    while (!rc && !disk_has_room(cache, size)) {
+        if (evict->stop || evict->exhausted)
             rc = -ENOSPC;
-            break;
-        }
         evict->kicked = true;
         pthread_cond_signal(&evict->wake);
-        if (!lock_wait_until(&evict->lock, &evict->changed, until)) {
+        if (!rc && !lock_wait_until(&evict->lock, &evict->changed, until))
             rc = -ENOSPC;
-            break;
-        }
     }
     lock_drop(&evict->lock);
+    if (!rc && !limit_has_room(cache, size))
+        evict_space_changed(cache);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static io_hook *hook;
@@ -110,6 +111,19 @@ int io_allocate(int fd, uint64_t offset, uint64_t size)
 {
     int rc = before(&(struct io_event){ .op = IO_ALLOCATE, .fd = fd, .offset = offset, .size = size });
     return rc ? rc : -posix_fallocate(fd, (off_t)offset, (off_t)size);
+}
+
+int io_free(int fd, uint64_t *bytes)
+{
+    struct statvfs fs;
+    int rc = before(&(struct io_event){ .op = IO_FREE, .fd = fd });
+    *bytes = 0;
+    if (rc)
+        return rc == -ENOSPC ? 0 : rc;
+    if (fstatvfs(fd, &fs))
+        return -errno;
+    *bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return 0;
 }
 
 int io_clone(int to, int from)

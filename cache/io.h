@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum io_op { IO_OPEN, IO_WRITE, IO_TRUNCATE, IO_SYNC, IO_SYNC_DIR, IO_UNLINK, IO_RENAME, IO_PUNCH, IO_ALLOCATE, IO_CLONE };
+enum io_op { IO_OPEN, IO_WRITE, IO_TRUNCATE, IO_SYNC, IO_SYNC_DIR, IO_UNLINK, IO_RENAME, IO_PUNCH, IO_ALLOCATE, IO_CLONE, IO_FREE };
 struct io_event {
     enum io_op op;
     int fd;               /* the file, or the directory that name is in */
@@ -33,6 +33,7 @@ int io_unlink(int dir_fd, const char *name);
 int io_rename(int dir_fd, const char *name, const char *new_name);
 int io_punch(int fd, uint64_t offset, uint64_t size);    /* gives the space back; -EOPNOTSUPP where the file system cannot */
 int io_allocate(int fd, uint64_t offset, uint64_t size); /* takes the space, extending the file */
+int io_free(int fd, uint64_t *bytes);                    /* what the file system can still take; a hook's -ENOSPC makes it 0 */
 int io_clone(int to, int from);                          /* the whole file shares its blocks with from; -EOPNOTSUPP */
 
 #endif

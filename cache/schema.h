@@ -64,9 +64,8 @@ static const char schema_sql[] =
     /* What is to be pushed (cache/todo.h). target: an ino for kinds INODE and TREE, a key for GONE and GONE_TREE.
      * first: sequence number since which it is wanted (others wait for it by this), last: of its newest change (it waits by this).
      * changed_ms, first_ms: wall clock of the newest and the first change. */
-    "CREATE TABLE todo(id INTEGER PRIMARY KEY, kind INT NOT NULL, target BLOB NOT NULL, first INT NOT NULL, last INT NOT NULL,"
-    " changed_ms INT NOT NULL, first_ms INT NOT NULL, publish INT NOT NULL DEFAULT 0, reason TEXT);"
-    "CREATE UNIQUE INDEX todo_target ON todo(kind, target);"
+    "CREATE TABLE todo(kind INT NOT NULL, target BLOB NOT NULL, first INT NOT NULL, last INT NOT NULL, changed_ms INT NOT NULL,"
+    " first_ms INT NOT NULL, publish INT NOT NULL DEFAULT 0, reason TEXT, PRIMARY KEY(kind, target)) WITHOUT ROWID;"
 
     /* A mutating request that is about to leave; deleted when its outcome is known. */
     "CREATE TABLE attempt(id INTEGER PRIMARY KEY, key BLOB NOT NULL, kind INT NOT NULL, ino INT NOT NULL DEFAULT 0, data_version INT NOT NULL DEFAULT 0,"

@@ -192,9 +192,8 @@ static struct snapshot *new_snapshot(struct cache *cache, struct inode *inode)
 }
 
 /* What the generation is: sizes, versions, ranges. */
-static int describe(struct snapshot *snapshot, const struct content *content) REQUIRES(snapshot->own->inode->lock)
+static int describe(struct snapshot *snapshot, const struct inode *inode, const struct content *content) REQUIRES(inode->lock)
 {
-    const struct inode *inode = snapshot->own->inode;
     snapshot->content_id = content->id;
     snapshot->size = content->size;
     snapshot->data_version = inode->data_version;
@@ -302,7 +301,7 @@ static int take_once(struct cache *cache, struct inode *inode, struct snapshot *
     if (rc)
         return rc;
     block_hold(content);
-    rc = describe(snapshot, content);
+    rc = describe(snapshot, inode, content);
     if (!rc)
         rc = freeze(cache, inode, snapshot, content);
     block_unreserve(content, 0, UINT64_MAX);
