@@ -15,6 +15,8 @@
 
 /* In column kind beside the kind itself. */
 #define LATE 16
+/* Rows of requests that may still land are given up after so many times PUSH_LATE_MS, whoever may have to look at them. */
+#define SWEEP 20
 
 /* Two machines resumed from one image may hold the same random state; they do not run at the same nanosecond. */
 void push_attempt_nonce(char nonce[PUSH_NONCE_SIZE])
@@ -102,9 +104,19 @@ void push_attempt_missed_tx(struct cache *cache, const char *key)
     db_run(cache, "UPDATE attempt SET kind = kind + 16, started_ms = ? WHERE key = ? AND kind < 5", "iz", clock_wall_ms(), key);
 }
 
+static int64_t late_ms(struct cache *cache)
+{
+    return cache->push ? cache->push->pace.late_ms : PUSH_LATE_MS;
+}
+
+/* That a later request succeeded, or a DELETE, does not keep an earlier one from landing once the key is free for it. */
 void push_attempt_settled_tx(struct cache *cache, const char *key)
 {
-    db_run(cache, "DELETE FROM attempt WHERE key = ? AND kind NOT IN (5, 20)", "z", key);
+    int64_t now = clock_wall_ms(), late = late_ms(cache);
+    db_run(cache, "DELETE FROM attempt WHERE key = ? AND (kind < 5 OR (kind BETWEEN 17 AND 19 AND (started_ms <= ? OR started_ms > ?)))", "zii", key,
+           now - late, now + late);
+    /* Of keys that nobody asked about again. */
+    db_run(cache, "DELETE FROM attempt WHERE kind > 16 AND (started_ms < ? OR started_ms > ?)", "ii", now - SWEEP * late, now + SWEEP * late);
 }
 
 bool push_attempt_unresolved_tx(struct cache *cache, const char *key)
@@ -118,7 +130,7 @@ bool push_attempt_unresolved_tx(struct cache *cache, const char *key)
 
 int64_t push_attempt_late_tx(struct cache *cache, const char *key, bool deletes)
 {
-    int64_t now = clock_wall_ms(), left = 0, late = cache->push ? cache->push->pace.late_ms : PUSH_LATE_MS;
+    int64_t now = clock_wall_ms(), left = 0, late = late_ms(cache);
     /* A clock that was set back must not make it for ever. */
     db_run(cache, "DELETE FROM attempt WHERE key = ? AND kind = 20 AND (started_ms < ? OR started_ms > ?)", "zii", key, now - late, now + late);
     sqlite3_stmt *row = db_query(cache, "SELECT max(started_ms) FROM attempt WHERE key = ? AND kind > 16 AND (kind = 20) = ?", "zi", key, (int64_t)deletes);

@@ -61,7 +61,7 @@ void push_attempt_parts_again_tx(struct cache *cache, const char *key);
 bool push_attempt_has_upload_tx(struct cache *cache, const char *key);
 /* The key was seen, and shows nothing of these. */
 void push_attempt_missed_tx(struct cache *cache, const char *key);
-/* The key's state is known again: everything but deletes that may still land, and uploads among their parts, goes. */
+/* The key's state is known again: everything but what may still land, and uploads among their parts, goes. */
 void push_attempt_settled_tx(struct cache *cache, const char *key);
 bool push_attempt_unresolved_tx(struct cache *cache, const char *key);
 /* For how many ms a missed request for the key, a DELETE or one that brings an object, may still land: 0 when there is none, negative when the

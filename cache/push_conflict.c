@@ -59,7 +59,7 @@ static enum push_next reappear(struct push_run *run, const char *key, const stru
     push_run_unclaim(run, false);
     detach_tx(run, key, object);
     remote_delete_tx(run->cache, key);
-    db_run(run->cache, "DELETE FROM attempt WHERE key = ?", "z", key);
+    push_attempt_settled_tx(run->cache, key);
     if (object)
         remote_apply_object_tx(run->cache, key, object, stamp);
     int error = db_commit(run->cache);

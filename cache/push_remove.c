@@ -41,7 +41,7 @@ static enum push_next gone(struct push_run *run)
     const char *key = run->look.key;
     db_begin(run->cache);
     remote_delete_tx(run->cache, key);
-    db_run(run->cache, "DELETE FROM attempt WHERE key = ?", "z", key);
+    push_attempt_settled_tx(run->cache, key);
     int error = db_commit(run->cache);
     push_run_unclaim(run, true);
     if (error)
@@ -66,7 +66,8 @@ static bool check_one(struct push_run *run, int64_t *checked_ms, enum push_next 
         *next = push_run_failed(run, outcome);
     } else if (!same) {
         run->attempt.key = run->look.key;
-        *next = push_conflict(run, &object, stamp);
+        if (!push_resolve_landed(run, &object, next))
+            *next = push_conflict(run, &object, stamp);
     }
     s3_object_fini(&object);
     return same;
@@ -108,10 +109,9 @@ static enum s3_outcome check_many(struct push_run *run, const char *prefix, bool
         listed[i].key = removals[i].key;
     enum s3_outcome outcome = push_list(run, prefix, delimited, listed, count, 2 + (int)(count / 100));
     for (size_t i = 0; i < count && outcome == S3_OK; i++) {
-        if (!listed[i].covered)
+        /* A page may lack what is there: what it does not show is asked for by itself. */
+        if (!listed[i].covered || !listed[i].present)
             removals[i].state = PUSH_REMOVE_FAILED;
-        else if (!listed[i].present)
-            removals[i].state = PUSH_REMOVE_GONE;
         else if (!push_remove_same(&removals[i].have, listed[i].etag, listed[i].mtime_ms, false, NULL))
             removals[i].state = PUSH_REMOVE_CHANGED;
     }
@@ -179,7 +179,7 @@ static int end_many(struct push_run *run, struct push_removal *removals, size_t 
         }
         if (r->state == PUSH_REMOVE_GONE) {
             remote_delete_tx(run->cache, r->key);
-            db_run(run->cache, "DELETE FROM attempt WHERE key = ?", "z", r->key);
+            push_attempt_settled_tx(run->cache, r->key);
         }
     }
     return db_commit(run->cache);

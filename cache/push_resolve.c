@@ -144,10 +144,22 @@ static enum push_next deleted(struct push_run *run)
 {
     db_begin(run->cache);
     remote_delete_tx(run->cache, run->attempt.key);
-    db_run(run->cache, "DELETE FROM attempt WHERE key = ?", "z", run->attempt.key);
+    push_attempt_settled_tx(run->cache, run->attempt.key);
     int error = db_commit(run->cache);
     push_run_unclaim(run, false);
     return error ? push_run_local(run, error, "the index cannot be written") : PUSH_NEXT;
+}
+
+bool push_resolve_landed(struct push_run *run, const struct s3_object *object, enum push_next *next)
+{
+    struct match m = { .object = object };
+    db_begin(run->cache);
+    push_attempt_each_tx(run->cache, run->attempt.key, match_attempt, &m);
+    db_commit(run->cache);
+    if (!m.found)
+        return false;
+    *next = push_run_claim(run) ? ours(run, &m, object) : PUSH_STOP;
+    return true;
 }
 
 enum push_next push_resolve(struct push_run *run, enum s3_outcome outcome)

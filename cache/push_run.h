@@ -91,6 +91,8 @@ enum push_next push_upload(struct push_run *run);    /* push_upload.c */
 void push_upload_abandon(struct push_run *run);      /* unfinished uploads for the key are no longer wanted: ours are aborted */
 /* push_resolve.c: looks what became of the requests for run->attempt.key; outcome: of the one just sent, or S3_UNKNOWN. */
 enum push_next push_resolve(struct push_run *run, enum s3_outcome outcome);
+/* Is the object under run->attempt.key what a request of ours brought, perhaps long after its answer was given up? Then it is taken in: true. */
+bool push_resolve_landed(struct push_run *run, const struct s3_object *object, enum push_next *next);
 /* The source of a copy is not what we thought: takes in what it is. */
 enum push_next push_resolve_source(struct push_run *run, const char *source);
 enum push_next push_remove(struct push_run *run);    /* push_remove.c */

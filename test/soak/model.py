@@ -284,7 +284,13 @@ class Work:
             piece = bytes(view[:self.random.choice([777, 4096, 65536, 1 << 20]) if len(data) < (1 << 20) else 1 << 20])
             node.writes.append((offset, piece))
             node.cut = True
-            written = os.write(fd, piece) if append else os.pwrite(fd, piece, offset)
+            try:
+                written = os.write(fd, piece) if append else os.pwrite(fd, piece, offset)
+            except OSError as error:
+                if error.errno not in GONE:  # a refused write changes nothing
+                    node.writes.pop()
+                    node.cut = False
+                raise
             node.cut = False
             if written != len(piece):
                 node.writes[-1] = (offset, piece[:written])
@@ -374,7 +380,12 @@ class Work:
             size = self.random.choice([0, len(node.data) // 2, len(node.data) + 5000, max(0, len(node.data) - 1)])
             self.history.append(f"truncate {path} from {len(node.data)} to {size}")
             node.writes.append((size, None))
-            os.truncate(self.full(path), size)
+            try:
+                os.truncate(self.full(path), size)
+            except OSError as error:
+                if error.errno not in GONE:
+                    node.writes.pop()
+                raise
             node.acknowledge()
 
     def mapped(self):

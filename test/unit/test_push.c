@@ -402,6 +402,51 @@ static void test_large_chmod(void **state)
     free(data);
 }
 
+/* ---- what lands late, and pages that lie ---- */
+
+static void test_late_put(void **state)
+{
+    struct world *w = *state;
+    world_reset_counts(w);
+    world_write(w, "a", "one");
+    w->fail_at = 1;
+    w->fail_phase = MEMBUCKET_BEFORE;
+    w->fail_action = MEMBUCKET_LATE;
+    world_drain(w); /* by a second PUT */
+    assert_true(w->failed);
+    assert_object(w, "a", "one");
+    world_unlink(w, "a");
+    assert_int_not_equal(world_try_drain(w, 50), 0); /* the first one may still land */
+    assert_int_equal(world_objects(w), 0);
+    assert_int_equal(membucket_land(w->bucket), S3_OK);
+    assert_int_equal(world_objects(w), 1);
+    world_drain(w);
+    assert_int_equal(world_objects(w), 0);
+    assert_int_equal(world_find(w, "a"), 0);
+}
+
+static void test_lying_page(void **state)
+{
+    struct world *w = *state;
+    char name[16];
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "f%02d", i);
+        world_write(w, name, "one");
+    }
+    world_drain(w);
+    world_reset_counts(w);
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "f%02d", i);
+        world_unlink(w, name);
+    }
+    w->fail_at = 1; /* the listing that checks them */
+    w->fail_phase = MEMBUCKET_BEFORE;
+    w->fail_action = MEMBUCKET_TORN;
+    world_drain(w);
+    assert_true(w->failed);
+    assert_int_equal(world_objects(w), 0);
+}
+
 /* ---- conflicts ---- */
 
 static char *find_conflict(struct world *w, const char *path)
@@ -643,6 +688,8 @@ int main(void)
         TEST("a large file goes in parts, unchanged ones are copied", test_large),
         TEST("a file that was sent in parts can be removed", test_large_goes),
         TEST("a chmod while parts are being sent is sent after them", test_large_chmod),
+        TEST("a PUT that lands after a second one and a delete is deleted too", test_late_put),
+        TEST("a delete is not dropped because a page lacks its object", test_lying_page),
         TEST("a conflict keeps both versions, theirs under the name", test_conflict),
         TEST("a conflict of new files keeps both", test_conflict_new),
         TEST("on-conflict=ours keeps theirs under a conflict name", test_conflict_ours),
