@@ -152,17 +152,16 @@ static int by_text(const void *a, const void *b)
 static bool is_settled(struct cache *cache, const struct listing *listing, const char *name)
 {
     char key[S3_KEY_MAX + CACHE_NAME_MAX + 2], *at = key;
-    snprintf(key, sizeof key, "%s%s", listing->prefix, name);
+    snprintf(key, sizeof key, "%s%s/", listing->prefix, name);
     db_begin(cache);
     uint64_t child = tree_child_tx(cache, listing->ino, name, strlen(name));
     bool directory = child && remote_is_directory_tx(cache, child);
     db_commit(cache);
     if (!child)
         return true;
-    if (directory) {
-        strcat(key, "/");
+    if (directory)
         return listing->seen_count > 0 && bsearch(&at, listing->seen, listing->seen_count, sizeof *listing->seen, by_text);
-    }
+    key[strlen(key) - 1] = '\0';
     for (size_t i = 0; i < listing->missing.count; i++)
         if (strcmp(listing->missing.keys[i], key) == 0)
             return false;

@@ -198,7 +198,7 @@ static void decode_mode(const struct cache *cache, const char *key, const struct
 static void copy_id(char *to, size_t size, const char *from)
 {
     if (from && strlen(from) < size)
-        strcpy(to, from);
+        memcpy(to, from, strlen(from) + 1);
 }
 
 void posix_decode(const struct cache *cache, const char *key, const struct s3_object *object, struct posix_attr *attr)

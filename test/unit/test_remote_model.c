@@ -85,7 +85,7 @@ static void check_key(struct libremote *l, const char *relative)
         path[length - 1] = '\0';
     bool there = membucket_has(l->bucket, key) && is_shown(relative);
     if (!directory && is_directory(l, path))
-        strcat(path, ".r2fs-file");
+        snprintf(path + length, sizeof path - length, ".r2fs-file");
     uint64_t ino = libremote_lookup(l, path);
     if (directory) {
         assert_int_equal(ino != 0, is_directory(l, path) || membucket_has(l->bucket, (full_key(key, sizeof key, path), key)));
@@ -122,7 +122,7 @@ static void check_no_more(struct libremote *l)
             while (known < wanted && strcmp(seen[known], path) != 0)
                 known++;
             if (known == wanted)
-                strcpy(seen[wanted++], path);
+                snprintf(seen[wanted++], sizeof seen[0], "%s", path);
             end += *end == '/';
         }
     }
