@@ -238,6 +238,9 @@ enum push_next push_conflict_lost(struct push_run *run)
         uint64_t parent = tree_make_parents_tx(run->cache, key, true, &name, &length);
         if (parent)
             tree_remove_tx(run->cache, parent, name, length, true);
+        /* What it was to replace is still there, and appears again with the next listing. */
+        if (run->look.facts.present && run->look.facts.have_ino != run->look.facts.ino)
+            remote_delete_tx(run->cache, key);
     }
     int error = db_commit(run->cache);
     log_notice("%s is gone: another client deleted it while it was being renamed here, and its bytes were never fetched", key);

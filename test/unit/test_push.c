@@ -402,7 +402,23 @@ static void test_large_chmod(void **state)
     free(data);
 }
 
-/* ---- what lands late, and pages that lie ---- */
+/* ---- what lands late, pages that lie, renames that come to nothing ---- */
+
+static void test_rename_lost(void **state)
+{
+    struct world *w = *state;
+    world_write(w, "a", "one");
+    world_write(w, "b", "two");
+    world_drain(w);
+    world_cold(w);
+    world_rename(w, "a", "b"); /* its bytes were never here */
+    world_foreign(w, "a", "three");
+    world_drain(w);
+    assert_object(w, "b", "two");
+    cache_expire(w->cache);
+    assert_content(w, "a", "three");
+    assert_content(w, "b", "two");
+}
 
 static void test_late_put(void **state)
 {
@@ -689,6 +705,7 @@ int main(void)
         TEST("a file that was sent in parts can be removed", test_large_goes),
         TEST("a chmod while parts are being sent is sent after them", test_large_chmod),
         TEST("a PUT that lands after a second one and a delete is deleted too", test_late_put),
+        TEST("a rename whose bytes another client replaced leaves what it was to replace", test_rename_lost),
         TEST("a delete is not dropped because a page lacks its object", test_lying_page),
         TEST("a conflict keeps both versions, theirs under the name", test_conflict),
         TEST("a conflict of new files keeps both", test_conflict_new),
