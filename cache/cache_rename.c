@@ -144,12 +144,16 @@ static int check(struct cache *cache, const struct side *from, const struct side
     return rc || !exchange ? rc : check_keys(cache, to, from);
 }
 
-/* X.lock onto X publishes what X.lock prepared. */
+static bool is_with(const struct side *from, const struct side *to, const char *suffix)
+{
+    size_t length = strlen(suffix);
+    return from->length == to->length + length && memcmp(from->name, to->name, to->length) == 0 && memcmp(from->name + to->length, suffix, length) == 0;
+}
+
+/* X.lock onto X publishes what X.lock prepared, and so does git's packed-refs.new, which is written under packed-refs.lock. */
 static bool publishes(const struct side *from, const struct side *to)
 {
-    static const char suffix[] = ".lock";
-    size_t length = sizeof suffix - 1;
-    return from->length == to->length + length && memcmp(from->name, to->name, to->length) == 0 && memcmp(from->name + to->length, suffix, length) == 0;
+    return is_with(from, to, ".lock") || is_with(from, to, ".new");
 }
 
 /* After the dentries changed: what stands under `now` is to be found there, and nothing of it under the key it had. */
