@@ -70,7 +70,7 @@ class Server:
 
     def heal(self):
         self.control("faults", method="DELETE")
-        self.config(frozen=False, denied=False, bucket_gone=False, cut=False, delay_ms=0, clock_skew_s=0, quota=0)
+        self.config(frozen=False, denied=False, bucket_gone=False, cut_after=0, cut=False, delay_ms=0, clock_skew_s=0, quota=0)
         self.control("release", b"")
 
     def dump(self):
