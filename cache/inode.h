@@ -18,12 +18,14 @@ struct inode_pending; /* what the transaction under way will make of it */
 struct inode {
     uint64_t ino;
     struct lock lock; /* LOCK_FILE */
-    /* guarded by lock; changed when a transaction settles, or by file.c between commits */
-    uint32_t mode, uid, gid, nlink;
+    /* guarded by lock; changed when a transaction settles, or by file.c between commits. Atomic: may also be looked at without it. */
+    _Atomic uint32_t mode;
+    uint32_t uid, gid, nlink;
     uint64_t rdev, size, hole;
     int64_t mtime, ctime, atime; /* ns */
     int64_t data_version, meta_version;
-    bool known, explicit_object, removed; /* removed: no name is left */
+    _Atomic bool known, removed;          /* removed: no name is left */
+    bool explicit_object;
     char *target;                         /* symlink */
     struct content *content;              /* loaded when first needed */
     uint64_t content_id;                  /* of the row; 0: none */
