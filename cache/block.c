@@ -23,7 +23,7 @@ static int fit(struct content *content, uint64_t size)
 {
     if (content->size == size)
         return 0;
-    struct ranges *sets[] = { &content->present, &content->hole, &content->dirty, &content->unverified };
+    struct ranges *sets[] = { &content->present, &content->hole, &content->dirty, &content->unverified, &content->damaged };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         if (ranges_remove(sets[i], size, UINT64_MAX))
             return -ENOMEM;
@@ -295,7 +295,7 @@ int block_read(struct cache *cache, struct inode *inode, void *buffer, size_t si
         size_t n = 0;
         int rc = read_some(cache, inode, (uint8_t *)buffer + done, size - done, offset + done, &n);
         if (rc == -EAGAIN) {
-            rc = block_verify(cache, inode, offset + done, offset + size, NULL);
+            rc = block_verify(cache, inode, offset + done, offset + size);
             if (!rc)
                 continue;
         }
@@ -335,6 +335,8 @@ static int mark_written(struct content *content, uint64_t start, uint64_t end)
         rc = ranges_remove(&content->hole, start, end);
     if (!rc)
         rc = ranges_remove(&content->unverified, start, end);
+    if (!rc)
+        rc = ranges_remove(&content->damaged, start, end);
     if (!rc)
         rc = ranges_remove(&content->stale, start, end);
     /* Last: bytes that are present have all their other marks. */
@@ -474,7 +476,7 @@ int block_write(struct cache *cache, struct inode *inode, const void *data, size
         lock_drop(&inode->lock);
         if (rc == -ENODATA) {
             uint64_t start = append ? last : offset;
-            rc = block_verify(cache, inode, start, start + size, NULL);
+            rc = block_verify(cache, inode, start, start + size);
             rc = rc ? rc : -EAGAIN;
         }
     } while (rc == -EAGAIN);

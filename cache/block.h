@@ -37,6 +37,8 @@ struct content {
     struct ranges changed;    /* since the last commit: rows and checksums to write */
     struct ranges unchecked;  /* blocks whose checksum in memory is out of date */
     struct ranges unverified; /* bytes whose checksum was not compared since an unclean end */
+    struct ranges damaged;    /* dirty blocks that a power cut took: not what their checksum says, and never synced */
+    bool strict;              /* the machine went down since its checksums were last compared */
     struct ranges writing;    /* see above */
     struct ranges stale;      /* bytes in the file that no row means any more: to be punched */
     struct block_chunk *chunks; /* checksums */

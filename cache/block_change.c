@@ -38,7 +38,7 @@ static int give_up(struct content *content, uint64_t start, uint64_t end)
     if (content->file)
         for (uint64_t at = start; !rc && ranges_next(&content->present, at, end, false, &run); at = run.end)
             rc = ranges_add(&content->stale, run.start, run.end);
-    struct ranges *sets[] = { &content->present, &content->hole, &content->dirty, &content->unverified };
+    struct ranges *sets[] = { &content->present, &content->hole, &content->dirty, &content->unverified, &content->damaged };
     for (size_t i = 0; i < sizeof sets / sizeof *sets && !rc; i++)
         rc = ranges_remove(sets[i], start, end);
     return rc;

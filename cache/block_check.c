@@ -87,8 +87,9 @@ int block_checksum(struct cache *cache, struct inode *inode) NO_LOCK_ANALYSIS
                 rc = compute(cache, inode, content, block, buffer, &crc);
             bool again = ranges_touch(&content->unchecked, block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE) ||
                          ranges_touch(&content->writing, block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
+            /* A new checksum would call the other bytes of a damaged block good. */
             if (!rc && !again)
-                rc = content_set_crc(content, block, crc);
+                rc = content_set_crc(content, block, ranges_touch(&content->damaged, block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE) ? 0 : crc);
             if (rc || again) {
                 int marked = ranges_add(&content->unchecked, block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
                 rc = marked ? marked : rc == -EAGAIN ? 0 : rc;
@@ -106,15 +107,18 @@ int block_checksum(struct cache *cache, struct inode *inode) NO_LOCK_ANALYSIS
 /* ---- verifying ---- */
 
 /* A block that is not what its checksum says. The process was killed between a write and its flush: the bytes are newer, and the bucket
- * lacks them. The machine went down: of a clean file they are fetched again, of one that was synced they are good by promise. */
-static int judge(struct cache *cache, struct inode *inode, struct content *content, uint64_t block, bool *damaged) REQUIRES(inode->lock)
+ * lacks them. The machine went down: of a clean file they are fetched again, of one that was synced they are good by promise, and any other one is
+ * read as it is, as on a disk, but never pushed. */
+static int judge(struct cache *cache, struct inode *inode, struct content *content, uint64_t block) REQUIRES(inode->lock)
 {
+    (void)cache;
     uint64_t start = block * BLOCK_SIZE, end = start + BLOCK_SIZE;
     struct range run;
     int rc = 0;
+    if (inode->dirty_ms && ((content->strict && !inode->synced) || inode->poisoned))
+        /* The row keeps its checksum, so that the next start says the same. */
+        return ranges_add(&content->damaged, start, end);
     if (inode->dirty_ms) {
-        if (((db_left(cache) == DB_LEFT_BY_REBOOT && !inode->synced) || inode->poisoned) && damaged)
-            *damaged = true;
         for (uint64_t at = start; !rc && ranges_next(&content->present, at, end, false, &run); at = run.end)
             rc = ranges_add(&content->dirty, run.start, run.end);
         if (!rc)
@@ -131,7 +135,7 @@ static int judge(struct cache *cache, struct inode *inode, struct content *conte
     return rc ? rc : ranges_add(&content->changed, start, end);
 }
 
-int block_verify(struct cache *cache, struct inode *inode, uint64_t start, uint64_t end, bool *damaged) NO_LOCK_ANALYSIS
+int block_verify(struct cache *cache, struct inode *inode, uint64_t start, uint64_t end) NO_LOCK_ANALYSIS
 {
     int rc = 0;
     uint8_t *buffer = malloc(BLOCK_SIZE);
@@ -154,7 +158,7 @@ int block_verify(struct cache *cache, struct inode *inode, uint64_t start, uint6
         if (rc || !ranges_touch(&content->unverified, block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE))
             continue;
         if (crc != wanted || !wanted)
-            rc = judge(cache, inode, content, block, damaged);
+            rc = judge(cache, inode, content, block);
         if (!rc)
             rc = ranges_remove(&content->unverified, block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
     }

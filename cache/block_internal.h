@@ -17,8 +17,8 @@ int block_write(struct cache *cache, struct inode *inode, const void *data, size
 /* Brings the checksums of changed blocks up to date, as far as nobody writes to them. */
 int block_checksum(struct cache *cache, struct inode *inode);
 /* Compares what [start, end) touches with its checksums where that was not done since an unclean end. Clean blocks that differ are
- * forgotten; of a dirty file *damaged (may be NULL) is set. */
-int block_verify(struct cache *cache, struct inode *inode, uint64_t start, uint64_t end, bool *damaged);
+ * forgotten; those of a dirty file are content->damaged. */
+int block_verify(struct cache *cache, struct inode *inode, uint64_t start, uint64_t end);
 /* An inline body, or nothing, becomes a block file. */
 int block_move_to_file(struct cache *cache, struct inode *inode);
 /* fdatasync of the file and, when it is new, of its folder. */

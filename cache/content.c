@@ -56,7 +56,7 @@ void block_unload(struct cache *cache, struct content *content)
     if (content->doomed && content->file)
         block_discard(cache, content->id);
     struct ranges *sets[] = { &content->present, &content->hole, &content->dirty, &content->changed, &content->unchecked,
-                              &content->unverified, &content->writing, &content->stale };
+                              &content->unverified, &content->writing, &content->stale, &content->damaged };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         ranges_fini(sets[i]);
     content_drop_crcs(content);
@@ -238,7 +238,7 @@ void content_save_tx(struct cache *cache, struct content *content, uint64_t ino)
     if (!content->id)
         content->id = (uint64_t)db_next(cache, DB_CONTENT);
     /* What is still to be verified stays of an older epoch. */
-    int64_t epoch = db_epoch(cache) - (content->unverified.count ? 1 : 0);
+    int64_t epoch = !content->unverified.count && !content->damaged.count ? db_epoch(cache) : content->strict ? 0 : db_epoch(cache) - 1;
     bool whole = content->body && !content->file && !content_missing_bytes(content);
     const char *sql = whole ? "INSERT OR REPLACE INTO content(id, ino, size, base_key, base_etag, base_size, disk, used_ms, epoch, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                             : "INSERT OR REPLACE INTO content(id, ino, size, base_key, base_etag, base_size, disk, used_ms, epoch) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -340,6 +340,7 @@ struct content *content_load_tx(struct cache *cache, uint64_t id)
     content->disk = (uint64_t)sqlite3_column_int64(row, 5);
     content->used_ms = content->used_saved_ms = sqlite3_column_int64(row, 6);
     bool verify = sqlite3_column_int64(row, 7) < db_epoch(cache);
+    content->strict = sqlite3_column_int64(row, 7) < db_reboot_epoch(cache);
     if (sqlite3_column_type(row, 4) != SQLITE_NULL) {
         size_t length = (size_t)sqlite3_column_bytes(row, 4);
         if (length > CONTENT_INLINE_MAX || length != content->size)

@@ -17,6 +17,7 @@ void db_close(struct cache *cache); /* checkpoints, marks clean */
 enum db_left { DB_LEFT_CLEAN, DB_LEFT_KILLED, DB_LEFT_BY_REBOOT };
 enum db_left db_left(const struct cache *cache);
 int64_t db_epoch(const struct cache *cache); /* see content.epoch in schema.h */
+int64_t db_reboot_epoch(const struct cache *cache); /* contents of an older epoch have been through a reboot since */
 
 /* One transaction at a time in the process. begin blocks for the lock and never fails (SQLite's BEGIN is deferred to the first
  * query); commit: 0, or -ENOSPC, -EIO: then it was rolled back. One that changed no row costs no write and is not counted. */

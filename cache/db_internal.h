@@ -38,7 +38,7 @@ struct db {
     struct callbacks settle, after;
     int64_t next[DB_NUMBERS], limit[DB_NUMBERS], saved_limit[DB_NUMBERS];
     atomic_int wal_frames;
-    int64_t epoch;
+    int64_t epoch, reboot_epoch;
     enum db_left left;
 
     atomic_uint_fast64_t commits, syncs;

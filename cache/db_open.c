@@ -109,6 +109,11 @@ static int take_over(struct cache *cache)
     char number[32];
     snprintf(number, sizeof number, "%lld", (long long)db->epoch);
     db_setting_set(cache, "epoch", number);
+    db->reboot_epoch = db_setting_number(cache, "reboot_epoch", 0);
+    if (db->left == DB_LEFT_BY_REBOOT) {
+        db->reboot_epoch = db->epoch;
+        db_setting_set(cache, "reboot_epoch", number);
+    }
     db_setting_set(cache, "boot", boot);
     db_setting_set(cache, "clean", "0");
     for (int i = 0; i < DB_NUMBERS; i++)
@@ -228,4 +233,9 @@ enum db_left db_left(const struct cache *cache)
 int64_t db_epoch(const struct cache *cache)
 {
     return cache->db->epoch;
+}
+
+int64_t db_reboot_epoch(const struct cache *cache)
+{
+    return cache->db->reboot_epoch;
 }

@@ -289,6 +289,8 @@ static int take_once(struct cache *cache, struct inode *inode, struct snapshot *
         return rc ? rc : -ESTALE;
     if (content->unverified.count)
         return -ENODATA;
+    if (content->damaged.count)
+        return -EIO;
     /* Known from a listing only, with neither bytes nor a base: they are not zeros. */
     if (!inode->content_id && content->size)
         return -ESTALE;
@@ -320,7 +322,6 @@ static int take_once(struct cache *cache, struct inode *inode, struct snapshot *
 
 int snapshot_take(struct cache *cache, struct inode *inode, struct snapshot **result, struct range *missing)
 {
-    bool damaged = false;
     int rc = file_commit(cache, inode);
     if (rc)
         return rc;
@@ -337,13 +338,11 @@ int snapshot_take(struct cache *cache, struct inode *inode, struct snapshot **re
         }
         snapshot_free(cache, snapshot);
         if (rc == -ENODATA)
-            rc = block_verify(cache, inode, 0, UINT64_MAX, &damaged);
+            rc = block_verify(cache, inode, 0, UINT64_MAX);
         else if (rc != -EAGAIN)
             return rc == -EBUSY ? -EAGAIN : rc;
         if (rc && rc != -EAGAIN)
             return rc;
-        if (damaged)
-            return -EIO;
     }
 }
 

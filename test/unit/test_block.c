@@ -366,6 +366,16 @@ static void a_dirty_file_that_did_not_survive_is_not_pushed_over_a_good_object(v
     struct snapshot *snapshot;
     struct range missing;
     assert_int_equal(snapshot_take(m->cache, inode, &snapshot, &missing), -EIO);
+    assert_int_equal(snapshot_take(m->cache, inode, &snapshot, &missing), -EIO);
+    inode_put(m->cache, inode);
+    /* Also after a clean end, and also when other bytes of the block were written. */
+    struct cache_file *file;
+    assert_int_equal(libmount_open_file(m, "f", O_WRONLY, &file), 0);
+    assert_int_equal(libmount_write(m, file, "x", 1, 66000), 0);
+    cache_release(m->cache, file);
+    libmount_reopen(m);
+    inode = inode_get(m->cache, libmount_ino(m, "f"));
+    assert_int_equal(snapshot_take(m->cache, inode, &snapshot, &missing), -EIO);
     inode_put(m->cache, inode);
     /* What fsync promised is trusted. */
     inode = inode_get(m->cache, synced);
