@@ -113,10 +113,11 @@ class Programs:
 
 
 def check_git(repo):
-    result = git(repo, "fsck", "--connectivity-only", check=False)
+    # Reflogs of new branches are plain new files, which no order holds back until their objects are there.
+    result = git(repo, "fsck", "--connectivity-only", "--no-reflogs", check=False)
     if result.returncode != 0 or "missing" in result.stdout + result.stderr:
         raise CampaignError(f"git fsck: exit {result.returncode}: {(result.stdout + result.stderr).strip()[:600]}")
-    log = git(repo, "log", "--all", "--format=%H", check=False)
+    log = git(repo, "log", "--all", "--format=%H", "--stat", check=False)
     if log.returncode != 0:
         raise CampaignError(f"git log: {log.stderr.strip()[:600]}")
 

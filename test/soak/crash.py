@@ -8,6 +8,7 @@ import threading
 import time
 
 import lab
+import model
 from lab import CampaignError, Lab
 from model import Cut, Work, difference, read_tree
 
@@ -93,7 +94,9 @@ def one_round(number, options, server, mount, work):
 def main():
     options = lab.options("crash", __doc__, rounds=1000, more=[
         ("--cold-every", {"type": int, "default": 10, "help": "rounds between comparisons of the bucket and of an empty cache"}),
+        ("--exact", {"action": "store_true", "help": "a file that was held open over a kill must be what it was at one instant"}),
         ("--no-large", {"action": "store_true", "help": "no files of megabytes"})])
+    model.EXACT = options.exact
     with Lab("crash") as scratch:
         server = scratch.server()
         mount = scratch.new_mount(server, options=["--write-back", "300ms", "--max-dirty-age", "1s"])
