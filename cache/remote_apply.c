@@ -6,7 +6,6 @@
 #include "cache/remote_apply.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,12 +21,9 @@
 #include "s3/base/log.h"
 
 #define MS 1000000ll
-#define EMPTY_BATCH 256
 #define SKEW_MS 2000 /* how far the Date of an answer may lie before the LastModified of what it stored */
 
 /* ---- news for the kernel and the fetcher, after the commit ---- */
-
-enum after { AFTER_ATTR = 1, AFTER_CONTENT = 2, AFTER_NAME = 4, AFTER_FETCH = 8 };
 
 struct after_change {
     unsigned what;
@@ -41,20 +37,19 @@ static void run_after(struct cache *cache, void *arg, bool committed)
     struct after_change *change = arg;
     const struct cache_events *events = &cache->config.events;
     if (committed) {
-        if (change->what & AFTER_CONTENT && events->content)
+        if (change->what & REMOTE_AFTER_CONTENT && events->content)
             events->content(events->arg, change->ino);
-        else if (change->what & AFTER_ATTR && events->attr)
+        else if (change->what & REMOTE_AFTER_ATTR && events->attr)
             events->attr(events->arg, change->ino);
-        if (change->what & AFTER_NAME && events->name)
+        if (change->what & REMOTE_AFTER_NAME && events->name)
             events->name(events->arg, change->parent, change->name, change->length, false);
-        if (change->what & AFTER_FETCH)
+        if (change->what & REMOTE_AFTER_FETCH)
             fetch_meta_ahead(cache, &change->ino, 1);
     }
     free(change);
 }
 
-/* place NULL: no AFTER_NAME. */
-static void after(struct cache *cache, unsigned what, uint64_t ino, const struct remote_place *place)
+void remote_apply_after(struct cache *cache, unsigned what, uint64_t ino, const struct remote_place *place)
 {
     size_t length = place ? place->length : 0;
     struct after_change *change = calloc(1, sizeof *change + length + 1);
@@ -62,7 +57,7 @@ static void after(struct cache *cache, unsigned what, uint64_t ino, const struct
         db_fail(cache, -ENOMEM);
         return;
     }
-    change->what = place ? what : what & ~(unsigned)AFTER_NAME;
+    change->what = place ? what : what & ~(unsigned)REMOTE_AFTER_NAME;
     change->ino = ino;
     if (place) {
         change->parent = place->parent;
@@ -97,7 +92,7 @@ static bool same_time(const struct remote *row, const struct remote_news *news)
     return row->mtime_ms == news->mtime_ms;
 }
 
-static bool is_directory_key(const char *key)
+bool remote_is_directory_key(const char *key)
 {
     size_t length = strlen(key);
     const char *relative = strrchr(key, '/');
@@ -119,7 +114,7 @@ static bool shows(struct cache *cache, const char *key)
     return false;
 }
 
-static char *high_of(const char *key)
+char *remote_high_of(const char *key)
 {
     char *high = strdup(key);
     if (high && high[0])
@@ -130,7 +125,7 @@ static char *high_of(const char *key)
 /* Is something below "dir/" to be deleted here? Then that it is still listed says nothing. */
 static bool has_tombstone(struct cache *cache, const char *key)
 {
-    char *high = high_of(key);
+    char *high = remote_high_of(key);
     if (!high) {
         db_fail(cache, -ENOMEM);
         return true;
@@ -145,15 +140,11 @@ static bool has_tombstone(struct cache *cache, const char *key)
 
 /* ---- inodes of objects ---- */
 
-struct handles {
-    unsigned opens, writers;
-};
-
-/* writers counts what memory has not committed, too. Handles are opened without LOCK_DB: one that comes right after this look sees the new version, as if it had come later. */
-static struct handles handles_of(struct inode *inode)
+/* Handles are opened without LOCK_DB: one that comes right after this look sees the new version, as if it had come later. */
+struct remote_handles remote_handles_of(struct inode *inode)
 {
     lock_take(&inode->lock);
-    struct handles handles = { inode->opens, inode->writers + (inode->written_ms != 0 || inode->changed_attrs || inode->dirty_ms != 0) };
+    struct remote_handles handles = { inode->opens, inode->writers + (inode->written_ms != 0 || inode->changed_attrs || inode->dirty_ms != 0) };
     lock_drop(&inode->lock);
     return handles;
 }
@@ -300,9 +291,9 @@ static void change_in_place(struct cache *cache, struct inode *inode, const stru
     }
     values.known = wanted->known;
     inode_store_tx(cache, inode, &values, groups);
-    *what = !shown ? 0 : !same_bytes ? AFTER_CONTENT : changed ? AFTER_ATTR : 0;
+    *what = !shown ? 0 : !same_bytes ? REMOTE_AFTER_CONTENT : changed ? REMOTE_AFTER_ATTR : 0;
     if (shown && !wanted->known)
-        *what |= S_ISDIR(values.mode) ? AFTER_FETCH : AFTER_NAME;
+        *what |= S_ISDIR(values.mode) ? REMOTE_AFTER_FETCH : REMOTE_AFTER_NAME;
 }
 
 /* A version of an object that we did not know, or of which nobody looked at the metadata yet. */
@@ -321,7 +312,7 @@ static void apply_file(struct cache *cache, const struct remote_news *news, cons
     bool same_bytes = row && row->ino == place.ino && same_version(row, news);
     if (old) {
         inode_values_tx(cache, old, &values);
-        struct handles handles = handles_of(old);
+        struct remote_handles handles = remote_handles_of(old);
         if (handles.writers > 0 && !same_bytes)
             goto out;
         bool kept_elsewhere = handles.opens > 0 || values.nlink > 1 || S_ISLNK(values.mode);
@@ -330,7 +321,7 @@ static void apply_file(struct cache *cache, const struct remote_news *news, cons
         else
             change_in_place(cache, old, news, &wanted, same_bytes, &what);
         if (shown && !wanted.known && handles.opens > 0)
-            what |= AFTER_FETCH; /* fstat asks no lookup */
+            what |= REMOTE_AFTER_FETCH; /* fstat asks no lookup */
     }
     if (!shown) {
         shown = new_inode(cache, news);
@@ -340,7 +331,7 @@ static void apply_file(struct cache *cache, const struct remote_news *news, cons
     }
     put_row(cache, news, row, shown);
     if (what && !news->quiet)
-        after(cache, what, shown->ino, &place);
+        remote_apply_after(cache, what, shown->ino, &place);
 out:
     free(wanted.target);
     if (shown != old)
@@ -365,9 +356,9 @@ static void apply_directory(struct cache *cache, const struct remote_news *news,
     unsigned what = 0;
     if (inode) {
         change_in_place(cache, inode, news, &wanted, true, &what);
-        what &= ~(unsigned)AFTER_NAME; /* it would take mounts below it away */
+        what &= ~(unsigned)REMOTE_AFTER_NAME; /* it would take mounts below it away */
         if (!wanted.known && root)
-            what |= AFTER_FETCH; /* nobody looks the root up; at the mount poll_first asks */
+            what |= REMOTE_AFTER_FETCH; /* nobody looks the root up; at the mount poll_first asks */
     } else {
         struct inode model = wanted;
         model.mode = S_IFDIR | (wanted.known ? wanted.mode & 07777 : cache->config.dir_mode);
@@ -379,7 +370,7 @@ static void apply_directory(struct cache *cache, const struct remote_news *news,
     if (inode) {
         put_row(cache, news, row, inode);
         if (what && !news->quiet)
-            after(cache, what, inode->ino, NULL);
+            remote_apply_after(cache, what, inode->ino, NULL);
     }
     inode_put(cache, inode);
     free(wanted.target);
@@ -422,7 +413,7 @@ void remote_apply_news_tx(struct cache *cache, const struct remote_news *news)
         }
         goto out;
     }
-    if (is_directory_key(news->key))
+    if (remote_is_directory_key(news->key))
         apply_directory(cache, news, had ? &row : NULL);
     else
         apply_file(cache, news, had ? &row : NULL);
@@ -431,88 +422,7 @@ out:
         remote_fini(&row);
 }
 
-/* ---- what is gone ---- */
-
-/* Removes directories that nothing stands for any more, from this one upwards. empty: the bucket was just seen to have nothing in it. */
-static void prune(struct cache *cache, uint64_t ino, bool empty)
-{
-    struct buf key = BUF_INIT(S3_KEY_MAX + 1);
-    while (ino != CACHE_ROOT && !tree_has_children_tx(cache, ino) && (empty || dir_complete_tx(cache, ino)) &&
-           !push_pending_inode_tx(cache, ino)) {
-        struct remote row;
-        struct remote_place place;
-        buf_reset(&key);
-        if (tree_key_tx(cache, ino, &key) < 0)
-            break;
-        bool has_object = remote_get_tx(cache, key.data, &row);
-        if (has_object) {
-            has_object = row.etag != NULL;
-            remote_fini(&row);
-        }
-        if (has_object || push_pending_key_tx(cache, key.data) || !remote_place_tx(cache, key.data, 0, false, false, &place) ||
-            place.ino != ino)
-            break;
-        tree_remove_tx(cache, place.parent, place.name, place.length, true);
-        remote_place_back_tx(cache, key.data, true);
-        ino = place.parent;
-        empty = false;
-    }
-    buf_fini(&key);
-}
-
-/* Its object is gone: the directory is what a directory without one is, or nothing. */
-static void directory_object_gone(struct cache *cache, uint64_t ino)
-{
-    struct inode *inode = inode_get_tx(cache, ino);
-    struct inode values;
-    if (!inode)
-        return;
-    inode_values_tx(cache, inode, &values);
-    uint32_t mode = S_IFDIR | cache->config.dir_mode;
-    if (values.mode != mode || values.uid != cache->config.uid || values.gid != cache->config.gid || !values.known) {
-        values.mode = mode;
-        values.uid = cache->config.uid;
-        values.gid = cache->config.gid;
-        values.known = true;
-        values.explicit_object = false;
-        values.meta_version++;
-        inode_store_tx(cache, inode, &values, INODE_ATTR | INODE_KNOWN);
-        after(cache, AFTER_ATTR, ino, NULL);
-    }
-    inode_put(cache, inode);
-    prune(cache, ino, false);
-}
-
-static void apply_gone(struct cache *cache, const char *key, int64_t stamp)
-{
-    struct remote row;
-    struct remote_place place;
-    if (!remote_get_tx(cache, key, &row))
-        return;
-    if (!row.etag || !remote_may_apply_tx(cache, key, &row, stamp))
-        goto out;
-    if (is_directory_key(key)) {
-        remote_delete_tx(cache, key);
-        if (row.ino)
-            directory_object_gone(cache, row.ino);
-        goto out;
-    }
-    bool placed = remote_place_tx(cache, key, row.ino, false, false, &place) && place.ino && place.ino == row.ino;
-    if (placed) {
-        struct inode *inode = inode_get_tx(cache, place.ino);
-        bool written = inode && handles_of(inode).writers > 0;
-        inode_put(cache, inode);
-        if (written)
-            goto out; /* until it is closed: what is written to it then is put back */
-    }
-    remote_delete_tx(cache, key);
-    if (placed) {
-        tree_remove_tx(cache, place.parent, place.name, place.length, true);
-        prune(cache, place.parent, false);
-    }
-out:
-    remote_fini(&row);
-}
+/* ---- by another's look ---- */
 
 static struct remote_news news_of(const char *key, const struct s3_object *object, const void *body, int64_t stamp)
 {
@@ -526,7 +436,7 @@ void remote_apply_object_tx(struct cache *cache, const char *key, const struct s
         struct remote_news news = news_of(key, object, NULL, stamp);
         remote_apply_news_tx(cache, &news);
     } else {
-        apply_gone(cache, key, stamp);
+        remote_apply_gone_tx(cache, key, stamp);
     }
 }
 
@@ -563,75 +473,4 @@ out:
     inode_put(cache, inode);
     free(wanted.target);
     remote_fini(&row);
-}
-
-/* ---- a whole directory that is gone ---- */
-
-struct doomed {
-    char *keys[EMPTY_BATCH];
-    size_t count;
-};
-
-static bool note_key(void *arg, struct remote *row)
-{
-    struct doomed *doomed = arg;
-    doomed->keys[doomed->count++] = row->key;
-    row->key = NULL;
-    return doomed->count < EMPTY_BATCH;
-}
-
-/* Directories in it that were never listed have no rows; they go from the lowest up. */
-static void prune_below(struct cache *cache, uint64_t ino, int depth)
-{
-    static const char children[] = "SELECT d.ino FROM dentry d JOIN inode i ON i.ino = d.ino WHERE d.parent = ? AND i.mode & 61440 = 16384"
-                                   " AND d.ino > ? ORDER BY d.ino LIMIT 1";
-    uint64_t child = 0;
-    while (depth < S3_KEY_MAX / 2) {
-        sqlite3_stmt *stmt = db_query(cache, children, "ii", (int64_t)ino, (int64_t)child);
-        if (!db_step(cache, stmt))
-            break;
-        child = (uint64_t)sqlite3_column_int64(stmt, 0);
-        db_done(stmt);
-        prune_below(cache, child, depth + 1);
-    }
-    prune(cache, ino, true);
-}
-
-void remote_prune(struct cache *cache, uint64_t ino)
-{
-    db_begin(cache);
-    prune(cache, ino, true);
-    db_commit(cache);
-}
-
-int remote_apply_empty(struct cache *cache, const char *key, int64_t stamp)
-{
-    char *high = high_of(key), *low = strdup(key);
-    int error = high && low ? 0 : -ENOMEM;
-    for (bool more = !error; more;) {
-        struct doomed doomed = { .count = 0 };
-        db_begin(cache);
-        remote_each_tx(cache, low, high, note_key, &doomed);
-        more = doomed.count == EMPTY_BATCH;
-        for (size_t i = 0; i < doomed.count; i++)
-            apply_gone(cache, doomed.keys[i], stamp);
-        uint64_t ino = more ? 0 : tree_find_tx(cache, key);
-        if (ino)
-            prune_below(cache, ino, 0);
-        error = db_commit(cache);
-        if (more) {
-            /* On behind the last one: the smallest key that follows it. */
-            free(low);
-            if (asprintf(&low, "%s\x01", doomed.keys[doomed.count - 1]) < 0) {
-                low = NULL;
-                error = -ENOMEM;
-            }
-        }
-        for (size_t i = 0; i < doomed.count; i++)
-            free(doomed.keys[i]);
-        more = more && !error;
-    }
-    free(low);
-    free(high);
-    return error;
 }
