@@ -39,6 +39,23 @@ static int fit(struct content *content, uint64_t size)
     return 0;
 }
 
+/* Of an inode without a content row. A size without bytes and without a place to read them from, as of a file that is known from a listing
+ * only, must not read as zeros. */
+static struct content *content_for_nothing(uint64_t size)
+{
+    struct content *content = content_new(size);
+    if (!content || !size)
+        return content;
+    content->base_key = strdup("");
+    content->base_etag = strdup("");
+    content->base_size = size;
+    content->base_lost = true;
+    if (content->base_key && content->base_etag)
+        return content;
+    block_unload(NULL, content);
+    return NULL;
+}
+
 struct content *block_content(struct cache *cache, struct inode *inode, int *error) NO_LOCK_ANALYSIS
 {
     while (!inode->content && inode->content_id) {
@@ -76,7 +93,7 @@ struct content *block_content(struct cache *cache, struct inode *inode, int *err
             break;
     }
     if (!inode->content)
-        inode->content = content_new(inode->size);
+        inode->content = content_for_nothing(inode->size);
     if (!inode->content)
         *error = -ENOMEM;
     return inode->content;

@@ -291,9 +291,6 @@ static int take_once(struct cache *cache, struct inode *inode, struct snapshot *
         return -ENODATA;
     if (content->damaged.count)
         return -EIO;
-    /* Known from a listing only, with neither bytes nor a base: they are not zeros. */
-    if (!inode->content_id && content->size)
-        return -ESTALE;
     if (content_is_missing(content, 0, content->size, &first)) {
         if (content->base_lost)
             return -ESTALE;
