@@ -94,7 +94,7 @@ int cache_open(struct cache **cache, const struct cache_config *config, char *wh
  * Then starts the threads. On failure *error says what the server said, and the return value is s3_outcome_errno's.
  */
 int cache_start(struct cache *cache, int timeout_ms, struct s3_error *error);
-/* Ends every thread and wait (-ESHUTDOWN), keeps what is pending for the next mount, closes the index cleanly, frees. */
+/* Every struct cache_file has been released. Ends every thread and wait (-ESHUTDOWN), keeps what is pending for the next mount, closes the index cleanly, frees. */
 void cache_close(struct cache *cache);
 
 const char *cache_spool(const struct cache *cache); /* the spool's folder, borrowed */
@@ -195,7 +195,7 @@ void cache_release(struct cache *cache, struct cache_file *file); /* never waits
 int cache_read(struct cache *cache, struct cache_file *file, void *buffer, size_t size, uint64_t offset, size_t *got,
                struct cache_wait *wait);
 /* All or nothing. append: at the end, whatever offset says. Waits when dirty data fills the cache (wake with -ENOSPC after
- * 30 s), or for a base range of a file up to keep_base_max; -ENOSPC at once when the disk is full; -EROFS, -EDQUOT when the
+ * 30 s without progress); the first write to a file up to keep_base_max starts fetching its other bytes, and does not wait for them. -ENOSPC at once when the disk is full; -EROFS, -EDQUOT when the
  * bucket refuses us for good. file may be NULL for the kernel's own write-back of a mapping: then ino says which. */
 int cache_write(struct cache *cache, uint64_t ino, struct cache_file *file, const void *data, size_t size, uint64_t offset,
                 bool append, struct cache_wait *wait);
