@@ -189,6 +189,9 @@ static bool look_at_key(void *arg, const char *key, uint64_t parent, const char 
     (void)parent, (void)name, (void)length;
     snprintf(look.key, sizeof look.key, "%s", key);
     look_have(search->push, &look);
+    /* The object of another directory that had this name says nothing good of this one. */
+    if (look.facts.want == PUSH_WANT_EITHER && look.facts.present && look.facts.have_ino && look.facts.have_ino != look.facts.ino)
+        look.facts.want = PUSH_WANT_DIRECTORY;
     look_same_metadata(&look, search->values);
     look_source(search->push, &look);
     look_needed(search->push->cache, &look);
@@ -216,7 +219,7 @@ void push_look_inode_tx(struct push *push, uint64_t ino, struct push_look *look)
                   .data_version = values.data_version,
                   .meta_version = values.known ? values.meta_version : REMOTE_META_UNKNOWN },
     };
-    if (search.want.want != PUSH_WANT_EITHER)
+    if (ino != CACHE_ROOT)
         tree_each_key_tx(push->cache, ino, look_at_key, &search);
     inode_put(push->cache, inode);
 }

@@ -95,6 +95,8 @@ void todo_gone_tx(struct cache *cache, const char *key, bool tree)
     const char *name = NULL;
     size_t length = 0;
     uint64_t parent = parent_of(cache, key, &name, &length);
+    if (parent && tree_find_tx(cache, key))
+        return; /* another took the name: it is put over */
     if (parent && parent != CACHE_ROOT && !tree_has_children_tx(cache, parent)) {
         /* The last name of a directory that only its children stood for: it needs an object of its own, and needs it
          * before they go, hence this smaller number. */

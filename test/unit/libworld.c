@@ -37,6 +37,9 @@ static int on_request(void *arg, enum s3_kind kind, const char *key, enum membuc
         (ours ? w->probe_counts : w->counts)[kind]++;
         w->calls += !ours;
     }
+    const char *path = strncmp(key, WORLD_PREFIX "/", sizeof WORLD_PREFIX) == 0 ? key + sizeof WORLD_PREFIX : "";
+    if (w->held && !reads && phase == MEMBUCKET_BEFORE && strcmp(path, w->held) == 0)
+        action = (int)w->held_outcome;
     if (!ours && w->fail_at && w->calls == w->fail_at && phase == w->fail_phase && !w->failed) {
         w->failed = true;
         action = w->fail_action;
@@ -219,6 +222,14 @@ static uint64_t parent_of(struct world *w, const char *path, const char **name)
     return attr.ino;
 }
 
+void world_hold(struct world *w, const char *path, enum s3_outcome outcome)
+{
+    lock_take(&w->lock);
+    w->held = path;
+    w->held_outcome = outcome;
+    lock_drop(&w->lock);
+}
+
 static struct cache_file *open_for_writing(struct world *w, const char *path, int flags)
 {
     const char *name;
@@ -232,7 +243,7 @@ static struct cache_file *open_for_writing(struct world *w, const char *path, in
     return file;
 }
 
-static void write_all(struct world *w, struct cache_file *file, const void *data, size_t size, uint64_t offset)
+void world_write_open(struct world *w, struct cache_file *file, const void *data, size_t size, uint64_t offset)
 {
     for (size_t at = 0; at < size; at += 1u << 20) {
         size_t piece = size - at < (1u << 20) ? size - at : 1u << 20;
@@ -240,10 +251,53 @@ static void write_all(struct world *w, struct cache_file *file, const void *data
         RETRY(rc, w, cache_write(w->cache, cache_file_ino(file), file, (const char *)data + at, piece, offset + at, false, &blocking.wait));
         assert_int_equal(rc, 0);
     }
-    assert_int_equal(cache_flush(w->cache, file), 0);
+}
+
+void world_close(struct world *w, struct cache_file *file)
+{
     uint64_t ino = cache_file_ino(file);
+    assert_int_equal(cache_flush(w->cache, file), 0);
     cache_release(w->cache, file);
     cache_forget(w->cache, ino);
+}
+
+struct cache_file *world_open(struct world *w, const char *path, int flags)
+{
+    return open_for_writing(w, path, flags);
+}
+
+static void write_all(struct world *w, struct cache_file *file, const void *data, size_t size, uint64_t offset)
+{
+    world_write_open(w, file, data, size, offset);
+    world_close(w, file);
+}
+
+int world_fsync_ino(struct world *w, uint64_t ino)
+{
+    int rc;
+    RETRY(rc, w, cache_fsync(w->cache, ino, false, &blocking.wait));
+    return rc;
+}
+
+int world_fsync(struct world *w, const char *path)
+{
+    struct cache_attr attr;
+    assert_int_equal(world_lookup(w, path, &attr), 0);
+    return world_fsync_ino(w, attr.ino);
+}
+
+bool world_appears(struct world *w, const char *path, const char *text, int timeout_ms)
+{
+    int64_t until = clock_mono_ms() + timeout_ms;
+    bool there = false;
+    while (!there && clock_mono_ms() < until) {
+        char *body = world_object(w, path);
+        there = body && strcmp(body, text) == 0;
+        free(body);
+        if (!there)
+            usleep(2000);
+    }
+    return there;
 }
 
 void world_write_bytes(struct world *w, const char *path, const void *data, size_t size, uint64_t offset)

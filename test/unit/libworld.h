@@ -25,6 +25,8 @@ struct world {
     enum membucket_phase fail_phase;
     int fail_action;
     bool failed;                /* it came to that */
+    const char *held;           /* changes of this path end with held_outcome, without effect; NULL: none */
+    enum s3_outcome held_outcome;
 };
 
 struct world *world_new(void);     /* mounted on an empty bucket, write-back one hour: things move when drained */
@@ -56,6 +58,15 @@ void world_rename(struct world *w, const char *from, const char *to);
 void world_exchange(struct world *w, const char *a, const char *b);
 void world_chmod(struct world *w, const char *path, uint32_t mode);
 
+void world_hold(struct world *w, const char *path, enum s3_outcome outcome); /* path NULL: no more */
+struct cache_file *world_open(struct world *w, const char *path, int flags); /* creates it too */
+void world_write_open(struct world *w, struct cache_file *file, const void *data, size_t size, uint64_t offset);
+void world_close(struct world *w, struct cache_file *file);
+
+int world_fsync(struct world *w, const char *path);
+int world_fsync_ino(struct world *w, uint64_t ino);
+
+bool world_appears(struct world *w, const char *path, const char *text, int timeout_ms); /* the object, with these bytes */
 /* What the bucket holds under the path's key, the caller's; NULL: nothing. */
 char *world_object(struct world *w, const char *path);
 size_t world_objects(struct world *w); /* keys of the user */
