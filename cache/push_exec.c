@@ -182,11 +182,12 @@ bool push_run_begin(struct push_run *run, enum push_attempt_kind kind, enum push
         return false;
     }
     push_attempt_nonce(run->nonce);
-    run->condition = run->look.facts.present ? (struct s3_condition){ .if_match = run->look.have.etag } : (struct s3_condition){ .if_absent = true };
+    bool present = run->look.facts.present;
+    run->condition = (struct s3_condition){ .if_match = present ? run->look.have.etag : NULL, .if_absent = !present };
     run->attempt = (struct push_attempt){
         .kind = kind, .key = run->look.key, .ino = run->look.facts.ino,
         .data_version = run->snapshot ? run->snapshot->data_version : run->look.facts.data_version, .meta_version = run->look.facts.meta_version, .nonce = run->nonce,
-        .condition = run->look.facts.present ? run->look.have.etag : "",
+        .condition = present ? run->look.have.etag : "",
     };
     return true;
 }

@@ -294,6 +294,7 @@ static void look_together(struct push_run *run, struct together *t)
 /* The todo rows of what is gone go in one transaction. CHANGED and FAILED ones come again, one by one, with a HEAD each. */
 static void end_together(struct push_run *run, struct together *t)
 {
+    struct push_done again = { .end = PUSH_END_AGAIN };
     struct push_done *done = calloc(t->count ? t->count : 1, sizeof *done);
     int error = done ? 0 : -ENOMEM;
     db_begin(run->cache);
@@ -320,7 +321,7 @@ static void end_together(struct push_run *run, struct together *t)
         if (t->items[i] == run->item)
             continue;
         t->items[i]->alone = t->removals[i].state != PUSH_REMOVE_GONE && t->removals[i].state != PUSH_REMOVE_EARLY;
-        push_job_done(run->push, t->items[i], error ? &(struct push_done){ .end = PUSH_END_AGAIN } : &done[i]);
+        push_job_done(run->push, t->items[i], error ? &again : &done[i]);
     }
     free(done);
     free(t->items);
