@@ -404,6 +404,16 @@ bool dir_complete_tx(struct cache *cache, uint64_t ino)
     return complete;
 }
 
+bool dir_was_listed_tx(struct cache *cache, uint64_t ino)
+{
+    struct dirs *dirs = cache->dirs;
+    lock_take(&dirs->lock);
+    const struct dir *dir = find_locked(dirs, ino);
+    bool listed = dirs->all_complete != 0 || (dir && (dir->complete || dir->lapsed));
+    lock_drop(&dirs->lock);
+    return listed;
+}
+
 void dir_set_all_complete(struct cache *cache, bool complete, int64_t used_ms)
 {
     struct dirs *dirs = cache->dirs;

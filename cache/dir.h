@@ -22,6 +22,7 @@ bool dir_complete_tx(struct cache *cache, uint64_t ino); /* needs no transaction
 
 /* ---- for the poller and the merge ---- */
 
+bool dir_was_listed_tx(struct cache *cache, uint64_t ino); /* to its end, in this mount, fresh or not */
 /* Every directory is complete (a flat listing of all has ended), or that can't be said any more: then those used since used_ms (monotonic) stay so. */
 void dir_set_all_complete(struct cache *cache, bool complete, int64_t used_ms);
 bool dir_all_complete(struct cache *cache);

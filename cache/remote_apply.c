@@ -327,7 +327,7 @@ static void apply_file(struct cache *cache, const struct remote_news *news, cons
         shown = new_inode(cache, news);
         if (!shown)
             goto out;
-        tree_add_tx(cache, place.parent, place.name, place.length, shown, !news->quiet);
+        tree_found_tx(cache, place.parent, place.name, place.length, shown, !news->quiet);
     }
     put_row(cache, news, row, shown);
     if (what && !news->quiet)
@@ -365,7 +365,7 @@ static void apply_directory(struct cache *cache, const struct remote_news *news,
         model.meta_version = wanted.known;
         inode = inode_new_tx(cache, &model);
         if (inode)
-            tree_add_tx(cache, place.parent, place.name, place.length, inode, !news->quiet);
+            tree_found_tx(cache, place.parent, place.name, place.length, inode, !news->quiet);
     }
     if (inode) {
         put_row(cache, news, row, inode);
@@ -389,7 +389,7 @@ void remote_apply_prefix_tx(struct cache *cache, const char *key, int64_t stamp,
     model.mtime = model.ctime = model.atime = inode_now();
     struct inode *inode = inode_new_tx(cache, &model);
     if (inode)
-        tree_add_tx(cache, place.parent, place.name, place.length, inode, !quiet);
+        tree_found_tx(cache, place.parent, place.name, place.length, inode, !quiet);
     inode_put(cache, inode);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cache/db.h"
+#include "cache/dir.h"
 #include "cache/name.h"
 #include "cache/tree_internal.h"
 
@@ -94,7 +95,7 @@ static void tell_name(struct cache *cache, uint64_t parent, const char *name, si
 /* ---- changing ---- */
 
 /* A directory's own row after a name in it changed. */
-static void touch(struct cache *cache, uint64_t ino, int links)
+static void touch(struct cache *cache, uint64_t ino, int links, bool times)
 {
     struct inode *directory = inode_get_tx(cache, ino);
     if (!directory) {
@@ -103,9 +104,10 @@ static void touch(struct cache *cache, uint64_t ino, int links)
     }
     struct inode values;
     inode_values_tx(cache, directory, &values);
-    values.mtime = values.ctime = inode_now();
+    if (times)
+        values.mtime = values.ctime = inode_now();
     values.nlink = (uint32_t)((int64_t)values.nlink + links);
-    inode_store_tx(cache, directory, &values, INODE_TIMES | INODE_LINKS);
+    inode_store_tx(cache, directory, &values, (times ? INODE_TIMES : 0u) | INODE_LINKS);
     inode_names_changed_tx(cache, directory);
     inode_put(cache, directory);
 }
@@ -144,7 +146,7 @@ static void count_link(struct cache *cache, struct inode *inode, int links)
     inode_store_tx(cache, inode, &values, INODE_TIMES | INODE_LINKS);
 }
 
-void tree_add_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, struct inode *inode, bool tell)
+static void add(struct cache *cache, uint64_t parent, const char *name, size_t length, struct inode *inode, bool tell, bool times)
 {
     uint64_t old = tree_child_tx(cache, parent, name, length);
     if (old == inode->ino)
@@ -153,9 +155,19 @@ void tree_add_tx(struct cache *cache, uint64_t parent, const char *name, size_t 
         tree_remove_tx(cache, parent, name, length, false);
     insert(cache, parent, name, length, inode->ino);
     count_link(cache, inode, 1);
-    touch(cache, parent, S_ISDIR(inode->mode) ? 1 : 0);
+    touch(cache, parent, S_ISDIR(inode->mode) ? 1 : 0, times);
     if (tell)
         tell_name(cache, parent, name, length, false);
+}
+
+void tree_add_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, struct inode *inode, bool tell)
+{
+    add(cache, parent, name, length, inode, tell, true);
+}
+
+void tree_found_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, struct inode *inode, bool tell)
+{
+    add(cache, parent, name, length, inode, tell, dir_was_listed_tx(cache, parent));
 }
 
 void tree_remove_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, bool tell)
@@ -170,7 +182,7 @@ void tree_remove_tx(struct cache *cache, uint64_t parent, const char *name, size
     bool directory = S_ISDIR(inode->mode);
     erase(cache, parent, name, length);
     count_link(cache, inode, -1);
-    touch(cache, parent, directory ? -1 : 0);
+    touch(cache, parent, directory ? -1 : 0, true);
     if (tell)
         tell_name(cache, parent, name, length, directory);
     inode_put(cache, inode);
@@ -196,9 +208,9 @@ void tree_move_tx(struct cache *cache, uint64_t parent, const char *name, size_t
     inode_values_tx(cache, inode, &values);
     values.ctime = inode_now();
     inode_store_tx(cache, inode, &values, INODE_TIMES);
-    touch(cache, parent, parent == new_parent ? 0 : -links);
+    touch(cache, parent, parent == new_parent ? 0 : -links, true);
     if (parent != new_parent)
-        touch(cache, new_parent, links);
+        touch(cache, new_parent, links, true);
     if (tell) {
         tell_name(cache, parent, name, length, false);
         tell_name(cache, new_parent, new_name, new_length, false);
@@ -227,9 +239,9 @@ void tree_exchange_tx(struct cache *cache, uint64_t parent, const char *name, si
         point(cache, other_parent, other_name, other_length, first);
         if (S_ISDIR(first->mode) || S_ISDIR(second->mode))
             tree_keys_changed_tx(cache);
-        touch(cache, parent, parent == other_parent ? 0 : links);
+        touch(cache, parent, parent == other_parent ? 0 : links, true);
         if (parent != other_parent)
-            touch(cache, other_parent, -links);
+            touch(cache, other_parent, -links, true);
         if (tell) {
             tell_name(cache, parent, name, length, false);
             tell_name(cache, other_parent, other_name, other_length, false);

@@ -17,6 +17,9 @@ bool tree_has_children_tx(struct cache *cache, uint64_t parent);
  * They write no todo and no remote row: that is the caller's. Kernel news: tell says whether
  * cache_events.name is to be called after the commit (what a program did itself is not told). */
 void tree_add_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, struct inode *inode, bool tell);
+/* The same for a name that a listing shows: the parent's times follow only where it was listed before, since elsewhere the name
+ * is no news, and would undo the time that the directory's object carries. */
+void tree_found_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, struct inode *inode, bool tell);
 void tree_remove_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, bool tell);
 void tree_move_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, uint64_t new_parent,
                   const char *new_name, size_t new_length, bool tell);

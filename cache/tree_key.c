@@ -192,7 +192,7 @@ static uint64_t make_directory(struct cache *cache, uint64_t parent, const char 
     if (!inode)
         return 0;
     uint64_t ino = inode->ino;
-    tree_add_tx(cache, parent, name, length, inode, tell);
+    tree_found_tx(cache, parent, name, length, inode, tell);
     inode_put(cache, inode);
     return ino;
 }

@@ -69,6 +69,26 @@ static void a_directorys_mode_is_asked_for_once_before_it_is_shown(void **state)
     assert_int_equal(libremote_requests(l, S3_KIND_HEAD), 2);
 }
 
+static void names_that_are_found_leave_the_time_that_a_directorys_object_carries(void **state)
+{
+    struct libremote *l = *state;
+    struct s3_pair pairs[] = { { (char[]){ "mode" }, (char[]){ "16877" } }, { (char[]){ "mtime" }, (char[]){ "1500000000.25" } } };
+    struct s3_headers headers = { .meta = pairs, .meta_count = 2 };
+    store_many(l);
+    membucket_store(l->bucket, PREFIX "z/sub/", "", 0, &headers, NULL);
+    libremote_mount(l);
+    uint64_t sub = libremote_lookup(l, "z/sub");
+    assert_int_equal(libremote_attr(l, sub).mtime.tv_sec, 1500000000);
+    libremote_lookup(l, "z/sub/deep");
+    libremote_lookup(l, "z/sub/none");
+    assert_int_equal(libremote_attr(l, sub).mtime.tv_sec, 1500000000);
+    assert_int_equal(libremote_attr(l, sub).mtime.tv_nsec, 250000000);
+    membucket_store_string(l->bucket, PREFIX "z/sub/news", "1");
+    libremote_poll(l);
+    assert_int_not_equal(libremote_lookup(l, "z/sub/news"), 0);
+    assert_int_not_equal(libremote_attr(l, sub).mtime.tv_sec, 1500000000);
+}
+
 struct crowd {
     struct wait_blocking waits[16];
     size_t count;
@@ -266,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_large_tree_is_listed_directory_by_directory),
         TEST(a_directorys_mode_is_asked_for_once_before_it_is_shown),
+        TEST(names_that_are_found_leave_the_time_that_a_directorys_object_carries),
         TEST(many_who_want_a_directory_share_one_listing),
         TEST(a_name_need_not_wait_for_the_pages_behind_it),
         TEST(a_directory_and_its_name_with_a_dash_are_in_the_order_of_keys),
