@@ -70,10 +70,30 @@ static void plan_pieces(struct plan *plan, const struct content *content, uint64
     }
 }
 
+/* A changed file may have been cut, and then its base_size is no longer the object's: the listing's is. What is not fetched whole is not
+ * checked, and a wrong byte in it would be sent back over the good object. */
+static void plan_whole_object(struct cache *cache, struct plan *plan)
+{
+    struct remote row = { 0 };
+    uint64_t size = 0;
+    db_begin(cache);
+    if (remote_get_tx(cache, plan->key, &row)) {
+        if (row.etag && strcmp(row.etag, plan->etag) == 0)
+            size = row.size;
+        remote_fini(&row);
+    }
+    if (db_commit(cache) || size < plan->needed.end || size > WHOLE_MAX)
+        return;
+    plan->whole = true;
+    plan->pieces[0] = (struct range){ 0, size };
+    plan->count = plan->urgent = 1;
+}
+
 /* 0: nothing is missing; 1: *plan is to be carried out; -errno. */
 static int make_plan(struct cache *cache, struct inode *inode, uint64_t offset, uint64_t size, bool sequential, struct plan *plan)
 {
     int error = 0;
+    bool changed = false;
     *plan = (struct plan){ .content_id = 0 };
     lock_take(&inode->lock);
     struct content *content = block_content(cache, inode, &error);
@@ -91,8 +111,8 @@ static int make_plan(struct cache *cache, struct inode *inode, uint64_t offset, 
     plan->content_id = content->id;
     plan->key = strdup(content->base_key);
     plan->etag = strdup(content->base_etag);
-    /* Of a file that was cut, base_size no longer is the object's size. */
-    plan->whole = content->base_size <= WHOLE_MAX && !inode->dirty_ms && !inode->changed_attrs;
+    changed = inode->dirty_ms || inode->changed_attrs;
+    plan->whole = content->base_size <= WHOLE_MAX && !changed;
     if (plan->whole) {
         plan->pieces[0] = (struct range){ 0, content->base_size };
         plan->count = plan->urgent = 1;
@@ -102,6 +122,8 @@ static int make_plan(struct cache *cache, struct inode *inode, uint64_t offset, 
     error = plan->key && plan->etag ? 1 : -ENOMEM;
 out:
     lock_drop(&inode->lock);
+    if (error == 1 && changed)
+        plan_whole_object(cache, plan);
     return error;
 }
 
