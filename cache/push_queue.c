@@ -101,6 +101,8 @@ static bool released(struct push_queue *queue, struct push_item *item, int64_t n
     bool free_others = push_order_released(&item->progress, now_ms);
     if (free_others && !item->stalled)
         log_notice("an upload that was %s no longer holds back later ones", item->refused ? "refused for good" : "stalled for 30 s while others went on");
+    if (free_others && !item->reason)
+        item->reason = strdup("no byte of it moved for 30 s while other uploads went on"); /* status shows it; without memory only the log does */
     item->stalled = free_others;
     return free_others;
 }

@@ -62,6 +62,14 @@ void world_reset_counts(struct world *w)
     lock_drop(&w->lock);
 }
 
+bool world_failed(struct world *w)
+{
+    lock_take(&w->lock);
+    bool failed = w->failed;
+    lock_drop(&w->lock);
+    return failed;
+}
+
 unsigned world_mutations(struct world *w)
 {
     static const enum s3_kind kinds[] = { S3_KIND_PUT, S3_KIND_COPY, S3_KIND_DELETE, S3_KIND_DELETE_OBJECTS, S3_KIND_CREATE_UPLOAD,
@@ -88,8 +96,14 @@ void world_mount(struct world *w)
     if (cache_start(w->cache, 10000, &error) != 0)
         fail_msg("cache_start: %s", error.message);
     /* The times that a test would only wait out. */
-    if (w->cache->push)
-        w->cache->push->pace = (struct push_pace){ .key_ms = 0, .retry_ms = 20, .late_ms = 200 };
+    struct push *push = w->cache->push;
+    if (push) {
+        db_begin(w->cache);
+        lock_take(&push->lock);
+        push->pace = (struct push_pace){ .key_ms = 0, .retry_ms = 20, .late_ms = 200 };
+        lock_drop(&push->lock);
+        db_rollback(w->cache);
+    }
 }
 
 void world_unmount(struct world *w)

@@ -42,6 +42,7 @@ void world_cold(struct world *w);    /* the same with an empty cache */
 void world_drain(struct world *w);
 int world_try_drain(struct world *w, int timeout_ms);
 void world_reset_counts(struct world *w);
+bool world_failed(struct world *w); /* it came to the fault */
 unsigned world_mutations(struct world *w); /* PUT, Copy, Delete, multipart */
 
 uint64_t world_find(struct world *w, const char *path); /* 0: none */

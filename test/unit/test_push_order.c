@@ -290,9 +290,9 @@ static void test_late_delete(void **state)
     w->fail_phase = MEMBUCKET_BEFORE;
     w->fail_action = MEMBUCKET_LATE;
     int64_t until = clock_mono_ms() + 5000;
-    while (!w->failed && clock_mono_ms() < until)
+    while (!world_failed(w) && clock_mono_ms() < until)
         world_try_drain(w, 20);
-    assert_true(w->failed);
+    assert_true(world_failed(w));
     world_write(w, "a", "2");
     usleep(50000);
     membucket_land(w->bucket);
@@ -314,9 +314,9 @@ static void test_resumed_upload(void **state)
     w->fail_action = S3_THROTTLED;
     world_hold(w, NULL, S3_OK);
     int64_t until = clock_mono_ms() + 10000;
-    while (!w->failed && clock_mono_ms() < until)
+    while (!world_failed(w) && clock_mono_ms() < until)
         world_try_drain(w, 20);
-    assert_true(w->failed);
+    assert_true(world_failed(w));
     world_restart(w);
     world_drain(w);
     assert_int_equal(w->counts[S3_KIND_CREATE_UPLOAD], 1);
@@ -399,7 +399,7 @@ static void test_twin_uploads(void **state)
     w->fail_phase = MEMBUCKET_BEFORE;
     w->fail_action = S3_THROTTLED;
     int64_t until = clock_mono_ms() + 10000;
-    while (!w->failed && clock_mono_ms() < until)
+    while (!world_failed(w) && clock_mono_ms() < until)
         world_try_drain(w, 20);
     struct world *twin = twin_of(w);
     data[0] = 'y';
