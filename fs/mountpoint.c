@@ -15,8 +15,6 @@
 
 #include "s3/base/log.h"
 
-extern char **environ;
-
 /* The kernel writes blank, tab, newline and backslash of a path as \ooo. */
 static void unescape(char *text)
 {

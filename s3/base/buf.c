@@ -15,7 +15,7 @@ static bool reserve(struct buf *b, size_t length)
         return false;
     }
     size_t need = b->length + length + 1;
-    if (need <= b->capacity)
+    if (b->data && need <= b->capacity)
         return true;
     size_t capacity = b->capacity < 64 ? 64 : b->capacity;
     while (capacity < need)
