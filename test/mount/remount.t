@@ -50,8 +50,8 @@ bucket head "$PREFIX/tree/$link" | grep -x 'x-amz-meta-mode: 41471'
 END
 it "pending uploads continue at the next mount" <<'END'
 cd /; umount_r2fs; mount_r2fs --write-back 1h; cd "$MNT"
-echo later >pending; cd /
-exits 3 r2fs umount "$MNT" --drain-timeout 0 2>"$TEST_DIR/err"; grep -q pending "$TEST_DIR/err"
+echo later >pending; cd /; sim_config frozen=true
+exits 3 r2fs umount "$MNT" --drain-timeout 0 2>"$TEST_DIR/err"; grep -q pending "$TEST_DIR/err"; sim_config frozen=false
 mount_r2fs; wait_until 3 bucket head "$PREFIX/pending"
 is "$(bucket get "$PREFIX/pending")" later
 END
