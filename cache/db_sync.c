@@ -81,10 +81,13 @@ static void checkpoint(struct cache *cache)
     struct db *db = cache->db;
     int frames = 0, done = 0;
     int rc = sqlite3_wal_checkpoint_v2(db->checkpointer, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
-    if (rc == SQLITE_OK && frames > WAL_FRAMES_MAX && done < frames) {
+    bool behind = frames > WAL_FRAMES_MAX && done < frames;
+    /* Who waits for its turn has written since this pass began, so that the pass did not see the end of the WAL. Under the lock nobody reads or
+     * writes, and RESTART makes sure that the next commit starts at the WAL's beginning. */
+    if (rc == SQLITE_OK && (behind || atomic_load(&db->turn))) {
         take_turn(db, true);
         lock_take(&db->lock);
-        rc = sqlite3_wal_checkpoint_v2(db->checkpointer, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+        rc = sqlite3_wal_checkpoint_v2(db->checkpointer, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &done);
         lock_drop(&db->lock);
     }
     take_turn(db, false);
