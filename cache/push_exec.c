@@ -147,6 +147,17 @@ bool push_run_claim(struct push_run *run)
     return true;
 }
 
+/* The planner let the item go for what was wanted then. A rename since may have made a create an overwrite, which has to wait. */
+static bool in_order(struct push_run *run, const struct push_look *look)
+{
+    lock_take(&run->push->lock);
+    bool allowed = push_queue_may_go(&run->push->queue, run->item, push_look_class(look, run->item->publish), clock_mono_ms());
+    if (!allowed && run->item->kind == TODO_INODE)
+        run->item->classified = false;
+    lock_drop(&run->push->lock);
+    return allowed;
+}
+
 bool push_run_begin(struct push_run *run, enum push_attempt_kind kind, enum push_next *next)
 {
     struct push_look again;
@@ -168,6 +179,12 @@ bool push_run_begin(struct push_run *run, enum push_attempt_kind kind, enum push
     }
     push_look_fini(&run->look);
     run->look = again;
+    if (!in_order(run, &again)) {
+        db_rollback(run->cache);
+        push_run_unclaim(run, false);
+        *next = push_run_wait(run, clock_mono_ms() + LOOK_MIN_MS);
+        return false;
+    }
     int64_t late = push_attempt_late_tx(run->cache, run->look.key, true);
     if (late && kind != PUSH_ATTEMPT_DELETE) {
         /* A DELETE whose answer was lost would take the new object with it, since it carries no condition. */

@@ -200,9 +200,22 @@ static bool look_at_key(void *arg, const char *key, uint64_t parent, const char 
         push_look_fini(&look);
         return true;
     }
+    /* Names that are not there yet come first: they wait for nothing, and others wait for them. */
+    if (search->found->step != PUSH_NOTHING && !waits(search->found->step) && look.facts.present) {
+        push_look_fini(&look);
+        return true;
+    }
     push_look_fini(search->found);
     *search->found = look;
-    return waits(look.step);
+    return waits(look.step) || look.facts.present;
+}
+
+enum push_class push_look_class(const struct push_look *look, bool publish)
+{
+    const struct push_facts *f = &look->facts;
+    if (f->want == PUSH_WANT_NOTHING)
+        return PUSH_REMOVE;
+    return look->step != PUSH_ASIDE && (publish || f->present) ? PUSH_OVERWRITE : PUSH_CREATE;
 }
 
 void push_look_inode_tx(struct push *push, uint64_t ino, struct push_look *look)
@@ -226,28 +239,35 @@ void push_look_inode_tx(struct push *push, uint64_t ino, struct push_look *look)
 
 struct class_search {
     struct cache *cache;
-    uint64_t ino;
-    bool overwrites;
+    const struct inode *values;
+    bool creates, overwrites;
 };
 
 static bool class_of_key(void *arg, const char *key, uint64_t parent, const char *name, size_t length)
 {
     struct class_search *search = arg;
+    const struct inode *values = search->values;
     struct remote row = { 0 };
     (void)parent, (void)name, (void)length;
-    if (remote_get_tx(search->cache, key, &row)) {
-        search->overwrites = row.etag != NULL;
-        remote_fini(&row);
-    }
-    return !search->overwrites;
+    bool there = remote_get_tx(search->cache, key, &row) && row.etag;
+    bool same = there && row.ino == values->ino && row.data_version == values->data_version && row.meta_version == values->meta_version;
+    search->creates = search->creates || !there;
+    search->overwrites = search->overwrites || (there && !same);
+    remote_fini(&row);
+    return !search->creates;
 }
 
+/* An inode that is to get one more name holds others back as a create does, until that is there; its overwrites are ordered by themselves then. */
 enum push_class push_look_class_tx(struct cache *cache, uint64_t ino, bool publish)
 {
-    struct class_search search = { .cache = cache, .ino = ino, .overwrites = publish };
-    if (!publish)
+    struct inode values, *inode = publish ? NULL : inode_get_tx(cache, ino);
+    struct class_search search = { .cache = cache, .values = &values, .overwrites = publish };
+    if (inode) {
+        inode_values_tx(cache, inode, &values);
         tree_each_key_tx(cache, ino, class_of_key, &search);
-    return search.overwrites ? PUSH_OVERWRITE : PUSH_CREATE;
+        inode_put(cache, inode);
+    }
+    return search.overwrites && !search.creates ? PUSH_OVERWRITE : PUSH_CREATE;
 }
 
 /* ---- a key that lost its name ---- */

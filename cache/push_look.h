@@ -22,6 +22,8 @@ struct push_look {
 void push_look_inode_tx(struct push *push, uint64_t ino, struct push_look *look);
 /* The next step for a key that lost its name: PUSH_NOTHING also where a name wants it again (facts.want says so). */
 void push_look_gone_tx(struct push *push, const char *key, struct push_look *look);
+/* What the step is to others, by promise 8. publish: see todo.h. */
+enum push_class push_look_class(const struct push_look *look, bool publish);
 void push_look_fini(struct push_look *look);
 /* Ours, below .r2fs/: where an object is kept that must make room for another before its own place is free. */
 bool push_look_is_aside(const struct cache *cache, const char *key);

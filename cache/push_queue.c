@@ -121,25 +121,38 @@ static void unlist(struct push_queue *queue)
     }
 }
 
+/* What holds others back, but for one item itself. Those not classified may turn out to be creates. */
+static bool add_all(struct push_queue *queue, struct push_order *order, const struct push_item *but, int64_t now_ms)
+{
+    struct push_item *item, *next;
+    bool classified = true;
+    push_order_init(order);
+    HASH_ITER(hh, queue->items, item, next) {
+        if (!item->last || item == but || released(queue, item, now_ms))
+            continue;
+        classified = classified && item->classified;
+        push_order_add(order, item->classified ? item->class : PUSH_CREATE, item->first);
+    }
+    return classified;
+}
+
+bool push_queue_may_go(struct push_queue *queue, struct push_item *item, enum push_class class, int64_t now_ms)
+{
+    struct push_order order;
+    if (class == PUSH_CREATE || (class == item->started_class && item->last == item->started_last))
+        return true;
+    add_all(queue, &order, item, now_ms);
+    return push_order_may_go(&order, class, item->last);
+}
+
 int64_t push_queue_scan(struct push_queue *queue, int64_t now_ms, bool *unclassified)
 {
     struct push_order order;
     struct push_item *item, *next;
     int64_t wake = INT64_MAX;
     bool sorted = true;
-    *unclassified = false;
     unlist(queue);
-    push_order_init(&order);
-    HASH_ITER(hh, queue->items, item, next) {
-        if (!item->last || released(queue, item, now_ms))
-            continue;
-        if (item->classified) {
-            push_order_add(&order, item->class, item->first);
-        } else {
-            *unclassified = true;
-            push_order_add(&order, PUSH_CREATE, item->first);
-        }
-    }
+    *unclassified = !add_all(queue, &order, NULL, now_ms);
     HASH_ITER(hh, queue->items, item, next) {
         if (item->in_flight)
             continue;
@@ -163,6 +176,8 @@ void push_queue_start(struct push_queue *queue, struct push_item *item)
         DL_DELETE(queue->ready, item);
     item->listed = false;
     item->in_flight = true;
+    item->started_class = item->class;
+    item->started_last = item->last;
     item->again_ms = 0;
     item->beside = NULL;
     queue->in_flight++;

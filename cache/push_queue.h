@@ -27,6 +27,8 @@ struct push_item {
     int64_t again_ms;      /* the first change since a job took it; 0: none */
     enum push_class class;
     bool classified;       /* class is that of the newest change */
+    enum push_class started_class; /* what the planner let go: a step of another class, or of a newer change, asks again */
+    int64_t started_last;
     bool publish;
     bool written;          /* bytes that only memory has: file_commit comes first */
     bool committing;       /* by the pusher itself: not a new change */
@@ -70,6 +72,8 @@ void push_queue_succeeded(struct push_queue *queue, const struct push_item *item
  */
 int64_t push_queue_scan(struct push_queue *queue, int64_t now_ms, bool *unclassified);
 void push_queue_start(struct push_queue *queue, struct push_item *item); /* off ready, in flight */
+/* May a job of this item take a step of this class, for what is wanted of it up to now? */
+bool push_queue_may_go(struct push_queue *queue, struct push_item *item, enum push_class class, int64_t now_ms);
 struct push_item *push_queue_take(struct push_queue *queue, int64_t now_ms); /* the next one, started, with what stands beside it; or NULL */
 
 #endif

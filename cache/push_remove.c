@@ -283,7 +283,10 @@ static void look_together(struct push_run *run, struct together *t)
         struct push_look look;
         push_look_gone_tx(run->push, t->items[i]->key, &look);
         t->removals[i].key = (char *)(uintptr_t)t->items[i]->key;
-        t->removals[i].state = look.step == PUSH_DELETE ? PUSH_REMOVE_OPEN : PUSH_REMOVE_FAILED;
+        lock_take(&run->push->lock);
+        bool as_started = t->items[i]->last == t->items[i]->started_last;
+        lock_drop(&run->push->lock);
+        t->removals[i].state = look.step == PUSH_DELETE && as_started ? PUSH_REMOVE_OPEN : PUSH_REMOVE_FAILED;
         t->removals[i].have = look.have;
         look.have = (struct remote){ 0 };
         push_look_fini(&look);

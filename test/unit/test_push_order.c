@@ -114,6 +114,60 @@ static void test_publish(void **state)
     assert_object(w, "ref", "1");
 }
 
+/* A program comes between the pusher's look at a file and its PUT. */
+static int publish_at_head(void *arg, enum s3_kind kind, const char *key, enum membucket_phase phase)
+{
+    struct world *w = arg;
+    if (kind == S3_KIND_HEAD && phase == MEMBUCKET_BEFORE && !world_failed(w) && strcmp(key, WORLD_PREFIX "/index.lock") == 0) {
+        lock_take(&w->lock);
+        w->failed = true;
+        lock_drop(&w->lock);
+        world_write(w, "object", "1");
+        world_write(w, "index.lock", "new");
+        world_rename(w, "index.lock", "index");
+    }
+    return phase == MEMBUCKET_BEFORE && kind == S3_KIND_PUT && strcmp(key, WORLD_PREFIX "/object") == 0 && !atomic_load(&w->cache->stopping) && w->held
+               ? S3_THROTTLED : MEMBUCKET_GO;
+}
+
+static void test_publish_late(void **state)
+{
+    struct world *w = *state;
+    struct membucket_config config = { .ignore_put_condition = true }; /* so that a HEAD goes before each PUT */
+    membucket_configure(w->bucket, &config);
+    world_write(w, "index", "old");
+    world_drain(w);
+    world_reset_counts(w);
+    world_hold(w, "object", S3_THROTTLED);
+    world_write(w, "index.lock", "");
+    membucket_client_hook(w->client, publish_at_head, w);
+    let_go(w);
+    let_go(w);
+    assert_true(world_failed(w));
+    assert_object(w, "index", "old");
+    world_hold(w, NULL, S3_OK);
+    world_drain(w);
+    assert_object(w, "index", "new");
+    assert_object(w, "object", "1");
+}
+
+static void test_link_is_a_create(void **state)
+{
+    struct world *w = *state;
+    world_write(w, "tmp", "1");
+    world_write(w, "ref", "old");
+    world_drain(w);
+    world_link(w, "tmp", "object");
+    world_write(w, "ref", "new");
+    world_hold(w, "object", S3_THROTTLED);
+    let_go(w);
+    assert_object(w, "ref", "old");
+    world_hold(w, NULL, S3_OK);
+    world_drain(w);
+    assert_object(w, "ref", "new");
+    assert_object(w, "object", "1");
+}
+
 static void test_refused_gives_way(void **state)
 {
     struct world *w = *state;
@@ -435,6 +489,8 @@ int main(void)
         TEST("an overwrite waits for no later create", test_later_create),
         TEST("a delete waits for each earlier overwrite", test_delete_waits),
         TEST("a rename of X.lock onto X is ordered like an overwrite", test_publish),
+        TEST("a create that a rename makes an overwrite, while it is being sent, waits", test_publish_late),
+        TEST("a second name for a file that is there is a create", test_link_is_a_create),
         TEST("a key that is refused for good holds back nobody", test_refused_gives_way),
         TEST("the only source of a renamed file is not put over", test_rename_protects),
         TEST("a database waits while its journal is hot", test_journal),
