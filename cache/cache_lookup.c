@@ -8,13 +8,13 @@
 #include "cache/fetch.h"
 #include "cache/name.h"
 
-#define TRIES_MAX 16 /* a name may come to stand for another inode between two looks */
 #define AHEAD_MAX 256
 
 int cache_op_listed(struct cache *cache, uint64_t parent, const char *name, struct cache_wait *wait)
 {
+    uint64_t ino = 0;
     int rc = dir_need(cache, parent, name, wait);
-    return rc < 0 && tree_lookup(cache, parent, name, strlen(name)) ? 0 : rc;
+    return rc < 0 && tree_lookup(cache, parent, name, strlen(name), &ino) == 0 && ino ? 0 : rc;
 }
 
 int cache_op_child(struct cache *cache, uint64_t parent, const char *name, struct inode **child, struct cache_wait *wait)
@@ -23,19 +23,20 @@ int cache_op_child(struct cache *cache, uint64_t parent, const char *name, struc
     int rc = name_check(name, length);
     if (rc)
         return rc == -ENAMETOOLONG ? rc : -ENOENT;
-    for (int i = 0; i < TRIES_MAX; i++) {
+    for (int i = 0; i < CACHE_OP_TRIES_MAX; i++) {
         /* A name that an earlier mount knew counts only when this one has listed its directory. */
         rc = cache_op_listed(cache, parent, name, wait);
         if (rc)
             return rc;
-        uint64_t ino = tree_lookup(cache, parent, name, length);
-        if (!ino)
-            return -ENOENT;
+        uint64_t ino = 0;
+        rc = tree_lookup(cache, parent, name, length, &ino);
+        if (rc || !ino)
+            return rc ? rc : -ENOENT;
         *child = inode_get(cache, ino);
         if (*child)
             return 0;
     }
-    return -ENOENT;
+    return -EIO; /* the name is there, and the index does not give its inode */
 }
 
 int cache_lookup(struct cache *cache, uint64_t parent, const char *name, struct cache_attr *attr, struct cache_wait *wait)

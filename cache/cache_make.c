@@ -185,10 +185,14 @@ static int open_existing(struct cache *cache, struct inode *inode, int flags, st
 int cache_create(struct cache *cache, uint64_t parent, const char *name, uint32_t mode, int flags, const struct cache_caller *caller,
                  struct cache_attr *attr, struct cache_file **file, struct cache_wait *wait)
 {
-    int rc;
-    do {
+    int rc = -EEXIST;
+    /* Somebody may make or remove it in between. */
+    for (int i = 0; i < CACHE_OP_TRIES_MAX && rc == -EEXIST; i++) {
         struct inode *inode = NULL;
-        uint64_t there = tree_lookup(cache, parent, name, strlen(name));
+        uint64_t there = 0;
+        rc = tree_lookup(cache, parent, name, strlen(name), &there);
+        if (rc)
+            return rc;
         if (there && !(flags & O_EXCL)) {
             inode = inode_get(cache, there);
             rc = inode ? open_existing(cache, inode, flags, attr, file, wait) : -EEXIST;
@@ -199,14 +203,16 @@ int cache_create(struct cache *cache, uint64_t parent, const char *name, uint32_
         struct inode model = { .mode = S_IFREG | (mode & 07777) };
         if (!rc)
             rc = make(cache, parent, name, &model, caller, &inode);
+        if (rc && (flags & O_EXCL))
+            return rc;
         if (rc)
             continue;
         inode_shown(cache, inode);
         inode_attr(cache, inode, attr);
         *file = file_new(cache, inode, flags & ~(O_CREAT | O_EXCL | O_TRUNC));
         rc = *file ? 0 : -ENOMEM;
-    } while (rc == -EEXIST && !(flags & O_EXCL)); /* somebody made or removed it in between */
-    return rc;
+    }
+    return rc == -EEXIST ? -EIO : rc; /* the name is there, and the index does not give its inode */
 }
 
 int cache_tmpfile(struct cache *cache, uint64_t parent, uint32_t mode, int flags, const struct cache_caller *caller, struct cache_attr *attr,

@@ -6,6 +6,9 @@
 
 #include "cache/tree.h"
 
+/* A name may come to stand for another inode between two looks; so often, the index is at fault. */
+#define CACHE_OP_TRIES_MAX 16
+
 /* Does the tree say what this name stands for? 0; CACHE_WAIT; the error of the listing, unless the name is here from before: what is cached
  * stays readable. Not inside. */
 int cache_op_listed(struct cache *cache, uint64_t parent, const char *name, struct cache_wait *wait);

@@ -38,6 +38,12 @@ void db_fail(struct cache *cache, int error)
         cache->db->error = error;
 }
 
+int db_failed(const struct cache *cache)
+{
+    inside(cache);
+    return cache->db->error;
+}
+
 static void fail_by_sqlite(struct cache *cache, const char *doing)
 {
     struct db *db = cache->db;

@@ -33,6 +33,7 @@ void db_settle(struct cache *cache, void (*fn)(struct cache *cache, void *arg, b
 void db_after(struct cache *cache, void (*fn)(struct cache *cache, void *arg, bool committed), void *arg);
 /* An error inside a transaction makes its commit fail with it (first one wins). */
 void db_fail(struct cache *cache, int error);
+int db_failed(const struct cache *cache); /* that error so far, or 0: an answer of "no row" is none when it is set. Inside */
 
 /*
  * A cached statement, reset and with bindings cleared, ready to bind. sql must be a string literal. Inside a transaction.

@@ -23,21 +23,21 @@ uint64_t tree_child_tx(struct cache *cache, uint64_t parent, const char *name, s
     return ino;
 }
 
-uint64_t tree_lookup(struct cache *cache, uint64_t parent, const char *name, size_t length)
+int tree_lookup(struct cache *cache, uint64_t parent, const char *name, size_t length, uint64_t *ino)
 {
-    uint64_t ino = 0;
-    if (names_get(&cache->tree->names, parent, name, length, &ino))
-        return ino;
-    db_begin(cache);
-    ino = tree_child_tx(cache, parent, name, length);
-    /* Still under the lock: nobody can have changed the name since it was read. */
-    if (!names_get(&cache->tree->names, parent, name, length, &(uint64_t){ 0 }))
-        names_put(&cache->tree->names, parent, name, length, ino);
-    if (db_commit(cache)) {
-        names_drop(&cache->tree->names, parent, name, length);
+    if (names_get(&cache->tree->names, parent, name, length, ino))
         return 0;
-    }
-    return ino;
+    db_begin(cache);
+    uint64_t found = tree_child_tx(cache, parent, name, length);
+    /* Still under the lock: nobody can have changed the name since it was read. */
+    if (!db_failed(cache) && !names_get(&cache->tree->names, parent, name, length, &(uint64_t){ 0 }))
+        names_put(&cache->tree->names, parent, name, length, found);
+    int rc = db_commit(cache);
+    if (rc)
+        names_drop(&cache->tree->names, parent, name, length);
+    else
+        *ino = found;
+    return rc;
 }
 
 bool tree_has_children_tx(struct cache *cache, uint64_t parent)

@@ -27,8 +27,9 @@ void tree_move_tx(struct cache *cache, uint64_t parent, const char *name, size_t
 /* Two names change places. */
 void tree_exchange_tx(struct cache *cache, uint64_t parent, const char *name, size_t length, uint64_t other_parent,
                       const char *other_name, size_t other_length, bool tell);
-/* tree_child_tx with a transaction of its own, and from memory where it was asked before. */
-uint64_t tree_lookup(struct cache *cache, uint64_t parent, const char *name, size_t length);
+/* tree_child_tx with a transaction of its own, and from memory where it was asked before. 0, with *ino 0 when there is no such name; -errno: the
+ * index cannot say. */
+int tree_lookup(struct cache *cache, uint64_t parent, const char *name, size_t length, uint64_t *ino);
 
 /* Keys. The first key (of several, when hard links exist) or all keys of an inode, with the prefix; a directory's ends in '/'.
  * -ESTALE: it has no name. each returns false to stop. */

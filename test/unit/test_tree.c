@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "cache/db_internal.h"
 #include "test/unit/libmount.h"
 
 static const struct cache_caller caller = { .uid = 1000, .gid = 1000 };
@@ -457,6 +458,38 @@ static void read_only_refuses_every_change(void **state)
     assert_int_equal(membucket_client_calls(m->client, true), 0);
 }
 
+static int give_up(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+/* Every query fails from here on, as on a disk that cannot be read; or no longer. */
+static void break_index(struct libmount *m, bool broken)
+{
+    sqlite3_progress_handler(m->cache->db->handle, 1, broken ? give_up : NULL, NULL);
+}
+
+static void an_index_that_cannot_be_read_is_an_error_and_no_missing_name(void **state)
+{
+    struct libmount *m = *state;
+    struct cache_attr attr;
+    struct cache_file *file = NULL;
+    libmount_put(m, "f", "text");
+    libmount_put(m, "other", "text");
+    libmount_reopen(m);
+    attr_of(m, "other"); /* the directory is listed; f was not asked for yet */
+    break_index(m, true);
+    assert_int_equal(libmount_lookup(m, "f", &attr), -EIO);
+    assert_int_equal(libmount_create(m, "f", O_WRONLY, &file), -EIO);
+    assert_int_equal(libmount_create(m, "f", O_WRONLY | O_EXCL, &file), -EIO);
+    break_index(m, false);
+    attr_of(m, "f");
+    char *text = libmount_get(m, "f");
+    assert_string_equal(text, "text");
+    free(text);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, libmount_set_up_open, libmount_tear_down)
@@ -480,6 +513,7 @@ int main(void)
         TEST(a_change_to_what_stands_is_nothing_to_push),
         TEST(a_listing_is_stable_while_names_come_and_go),
         TEST(an_open_file_outlives_its_name),
+        TEST(an_index_that_cannot_be_read_is_an_error_and_no_missing_name),
         TEST(a_nameless_file_gets_its_first_name_with_its_bytes),
         cmocka_unit_test_setup_teardown(read_only_refuses_every_change, libmount_set_up, libmount_tear_down),
     };
