@@ -37,10 +37,9 @@ struct push_removal {
 bool push_remove_same(const struct remote *have, const char *etag, int64_t mtime_ms, bool coarse, const char *nonce);
 /*
  * Checks by listing, then one DeleteObjects within a second of the check; rows follow: GONE ones lose theirs. removals in byte
- * order, at most S3_LIST_MAX; allowed_tx is asked for each in the transaction of the attempts. Returns S3_OK when every one
- * has its state.
+ * order, at most S3_LIST_MAX; whether it is still to be deleted is looked at once more in the transaction of the attempts. Returns S3_OK when
+ * every one has its state.
  */
-enum s3_outcome push_remove_many(struct push_run *run, const char *prefix, bool delimited, struct push_removal *removals, size_t count,
-                                 bool (*allowed_tx)(struct push_run *run, const struct push_removal *removal));
+enum s3_outcome push_remove_many(struct push_run *run, const char *prefix, bool delimited, struct push_removal *removals, size_t count);
 
 #endif

@@ -119,9 +119,18 @@ static enum s3_outcome check_many(struct push_run *run, const char *prefix, bool
     return outcome;
 }
 
+/* Is it still the version to delete, by the rows of this transaction? */
+static bool is_still_gone_tx(struct push_run *run, const struct push_removal *removal)
+{
+    struct push_look look;
+    push_look_gone_tx(run->push, removal->key, &look);
+    bool allowed = look.step == PUSH_DELETE && look.have.etag && strcmp(look.have.etag, removal->have.etag) == 0;
+    push_look_fini(&look);
+    return allowed;
+}
+
 /* Claims and attempts for those that passed the check; the others of this call are left for another time. */
-static int begin_many(struct push_run *run, struct push_removal *removals, size_t count, struct s3_delete_entry *entries, size_t *going,
-                      bool (*allowed_tx)(struct push_run *run, const struct push_removal *removal))
+static int begin_many(struct push_run *run, struct push_removal *removals, size_t count, struct s3_delete_entry *entries, size_t *going)
 {
     *going = 0;
     db_begin(run->cache);
@@ -131,7 +140,7 @@ static int begin_many(struct push_run *run, struct push_removal *removals, size_
         if (r->state != PUSH_REMOVE_OPEN)
             continue;
         r->state = PUSH_REMOVE_FAILED;
-        if (!allowed_tx(run, r))
+        if (!is_still_gone_tx(run, r))
             continue;
         enum push_claim claim = push_key_claim(run->push, r->key, true, &not_before);
         if (claim == PUSH_CLAIM_EARLY) {
@@ -185,8 +194,7 @@ static int end_many(struct push_run *run, struct push_removal *removals, size_t 
     return db_commit(run->cache);
 }
 
-enum s3_outcome push_remove_many(struct push_run *run, const char *prefix, bool delimited, struct push_removal *removals, size_t count,
-                                 bool (*allowed_tx)(struct push_run *run, const struct push_removal *removal))
+enum s3_outcome push_remove_many(struct push_run *run, const char *prefix, bool delimited, struct push_removal *removals, size_t count)
 {
     struct s3_delete_entry *entries = calloc(count, sizeof *entries);
     size_t going = 0;
@@ -195,7 +203,7 @@ enum s3_outcome push_remove_many(struct push_run *run, const char *prefix, bool 
     run->error = (struct s3_error){ .outcome = S3_LOCAL, .local_errno = ENOMEM };
     if (!entries || (outcome = check_many(run, prefix, delimited, removals, count)) != S3_OK)
         goto out;
-    int error = begin_many(run, removals, count, entries, &going, allowed_tx);
+    int error = begin_many(run, removals, count, entries, &going);
     bool late = clock_mono_ms() - checked_ms > WINDOW_MS;
     if (error) {
         unclaim_many(run, removals, count, false);
@@ -266,15 +274,6 @@ static int by_key(const void *a, const void *b)
     return strcmp((*(struct push_item *const *)a)->key, (*(struct push_item *const *)b)->key);
 }
 
-static bool allowed_tx(struct push_run *run, const struct push_removal *removal)
-{
-    struct push_look look;
-    push_look_gone_tx(run->push, removal->key, &look);
-    bool allowed = look.step == PUSH_DELETE && look.have.etag && strcmp(look.have.etag, removal->have.etag) == 0;
-    push_look_fini(&look);
-    return allowed;
-}
-
 /* What the rows say of each; one that is no plain delete goes back to the planner. */
 static void look_together(struct push_run *run, struct together *t)
 {
@@ -341,7 +340,7 @@ static bool remove_together(struct push_run *run, enum push_next *next)
     qsort(t.items, t.count, sizeof *t.items, by_key);
     look_together(run, &t);
     snprintf(prefix, sizeof prefix, "%.*s", (int)directory_length(run->item->key), run->item->key);
-    enum s3_outcome outcome = push_remove_many(run, prefix, true, t.removals, t.count, allowed_tx);
+    enum s3_outcome outcome = push_remove_many(run, prefix, true, t.removals, t.count);
     *next = outcome == S3_OK ? PUSH_NEXT : push_run_failed(run, outcome);
     if (outcome == S3_OK) {
         push_heal(run->push);

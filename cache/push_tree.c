@@ -214,15 +214,6 @@ static enum s3_outcome prove(struct push_run *run, struct slice *slice)
     return outcome;
 }
 
-static bool allowed_tx(struct push_run *run, const struct push_removal *removal)
-{
-    struct push_look look;
-    push_look_gone_tx(run->push, removal->key, &look);
-    bool allowed = look.step == PUSH_DELETE && look.have.etag && strcmp(look.have.etag, removal->have.etag) == 0;
-    push_look_fini(&look);
-    return allowed;
-}
-
 /* Another client's version under an old key is no longer ours to delete: it appears there. A HEAD tells what it is, so that is left to a row of its own. */
 static int hand_on(struct push_run *run, struct slice *slice)
 {
@@ -265,7 +256,7 @@ static enum s3_outcome remove_slice(struct push_run *run, struct slice *slice)
     compact(slice);
     if (slice->count == 0)
         return S3_OK;
-    outcome = push_remove_many(run, run->item->key, false, slice->removals, slice->count, allowed_tx);
+    outcome = push_remove_many(run, run->item->key, false, slice->removals, slice->count);
     for (size_t i = 0; i < slice->count; i++)
         slice->waiting = slice->waiting || slice->removals[i].state == PUSH_REMOVE_EARLY;
     if (outcome == S3_OK && hand_on(run, slice) < 0)
