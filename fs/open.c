@@ -111,6 +111,7 @@ static int reply_create(struct call *call, const struct cache_attr *attr, struct
     return 0;
 }
 
+/* A name, or none: O_TMPFILE. */
 static int step_create(struct call *call)
 {
     struct fs *fs = call->fs;
@@ -121,7 +122,8 @@ static int step_create(struct call *call)
     struct handle *handle = handle_new(fs);
     if (!handle)
         return -ENOMEM;
-    int rc = cache_create(fs->cache, call->ino, call->name, call->mode, call->fi.flags, &who, &attr, &handle->file, &call->wait);
+    int rc = call->name ? cache_create(fs->cache, call->ino, call->name, call->mode, call->fi.flags, &who, &attr, &handle->file, &call->wait)
+                        : cache_tmpfile(fs->cache, call->ino, call->mode, call->fi.flags, &who, &attr, &handle->file);
     if (rc != 0) {
         handle_free(fs, handle);
         return rc;
@@ -146,27 +148,9 @@ void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 }
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-static int step_tmpfile(struct call *call)
-{
-    struct fs *fs = call->fs;
-    struct cache_attr attr;
-    const struct fuse_ctx *ctx = fuse_req_ctx(call->req);
-    struct cache_caller who = { .uid = ctx->uid, .gid = ctx->gid };
-    uint64_t mark = notice_mark(fs->notices);
-    struct handle *handle = handle_new(fs);
-    if (!handle)
-        return -ENOMEM;
-    int rc = cache_tmpfile(fs->cache, call->ino, call->mode, call->fi.flags, &who, &attr, &handle->file);
-    if (rc != 0) {
-        handle_free(fs, handle);
-        return rc;
-    }
-    return reply_create(call, &attr, handle, mark);
-}
-
 void fs_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
-    struct call *call = park_begin(fuse_req_userdata(req), req, step_tmpfile);
+    struct call *call = park_begin(fuse_req_userdata(req), req, step_create);
     if (!call)
         return;
     call->ino = parent;

@@ -123,11 +123,12 @@ not mkdir .r2fs 2>"$TEST_DIR/err"; grep -q 'not permitted' "$TEST_DIR/err"; not 
 mkdir sub.r2; not eval ': >sub.r2/.r2fs' 2>/dev/null
 END
 it "flush returns when everything is in the bucket, under plain keys" <<'END'
+# Nothing is sent before its time, however slow the machine: a directory that is still empty then would get an object, which stays.
+cd /; remount --write-back 1h; cd "$MNT"
 mkdir -p keys/deep; echo body >keys/deep/file; mkdir keys/empty
 flush; is "$(pending)" 0
 is "$(bucket get "$PREFIX/keys/deep/file")" body
-# Where the file came later than the write-back, its directory had been sent as an empty one, and that object stays.
-bucket ls "$PREFIX/keys/" | awk '{ print $3 }' | grep -vxF "$PREFIX/keys/deep/" >"$TEST_DIR/keys"
+bucket ls "$PREFIX/keys/" | awk '{ print $3 }' >"$TEST_DIR/keys"
 is "$(tr '\n' ' ' <"$TEST_DIR/keys")" "$PREFIX/keys/deep/file $PREFIX/keys/empty/ "
 END
 it "what was removed before is not in the bucket" <<'END'
