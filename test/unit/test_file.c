@@ -493,6 +493,57 @@ static void a_file_larger_than_an_object_is_refused(void **state)
     assert_int_equal(libmount_unlink(m, "f"), 0);
 }
 
+static atomic_uint unchecked_gets;
+
+static enum s3_outcome watched_get(void *ctx, const struct s3_call *call, const struct s3_get_request *request, struct s3_object *object,
+                                   size_t *got, struct s3_error *error)
+{
+    if (!request->verify)
+        atomic_fetch_add(&unchecked_gets, 1);
+    return membucket_ops.get(ctx, call, request, object, got, error);
+}
+
+/* Bytes of the bucket that are sent back with a change have to be the right ones: only a whole object can be checked by its ETag. */
+static void the_base_of_a_changed_file_is_fetched_whole_and_checked(void **state)
+{
+    struct libmount *m = *state;
+    enum { SIZE = 100000, CUT = 70000 };
+    struct s3_ops watched = membucket_ops;
+    char *body = malloc(SIZE);
+    memset(body, 'b', SIZE);
+    watched.get = watched_get;
+    libmount_close(m);
+    m->config.ops = &watched;
+    membucket_store(m->bucket, "a/b/longer", body, SIZE, NULL, NULL);
+    membucket_store(m->bucket, "a/b/cut", body, SIZE, NULL, NULL);
+    libmount_open(m);
+    atomic_store(&unchecked_gets, 0);
+    struct cache_file *file;
+    struct cache_attr size = { .size = CUT };
+    assert_int_equal(libmount_open_file(m, "longer", O_WRONLY, &file), 0);
+    assert_int_equal(libmount_write(m, file, "end", 3, SIZE), 0);
+    cache_release(m->cache, file);
+    assert_int_equal(libmount_setattr(m, "cut", CACHE_SET_SIZE, &size), 0);
+    libmount_drain(m);
+    struct s3_object object;
+    size_t length;
+    char *sent = membucket_load(m->bucket, "a/b/longer", &length, &object);
+    assert_int_equal(length, SIZE + 3);
+    assert_memory_equal(sent, body, SIZE);
+    assert_memory_equal(sent + SIZE, "end", 3);
+    free(sent);
+    s3_object_fini(&object);
+    sent = membucket_load(m->bucket, "a/b/cut", &length, &object);
+    assert_int_equal(length, CUT);
+    assert_memory_equal(sent, body, CUT);
+    free(sent);
+    s3_object_fini(&object);
+    assert_int_equal(atomic_load(&unchecked_gets), 0);
+    libmount_close(m);
+    m->config.ops = &membucket_ops;
+    free(body);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, libmount_set_up_open, libmount_tear_down)
@@ -516,6 +567,7 @@ int main(void)
         TEST(pages_are_kept_while_the_content_is_the_same),
         TEST(copies_between_files_are_bounded_and_exact),
         TEST(a_file_larger_than_an_object_is_refused),
+        TEST(the_base_of_a_changed_file_is_fetched_whole_and_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
