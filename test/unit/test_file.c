@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -427,6 +430,65 @@ static void a_failed_sync_of_the_bytes_poisons_the_file_until_it_is_in_the_bucke
     free(data);
 }
 
+/* The first sync of bytes stays on the disk until it is let go, and then fails. */
+struct slow_sync {
+    atomic_bool begun, let_go;
+};
+
+static int hold_first_sync(void *arg, const struct io_event *event)
+{
+    struct slow_sync *slow = arg;
+    if (event->op != IO_SYNC || atomic_exchange(&slow->begun, true))
+        return 0;
+    while (!atomic_load(&slow->let_go))
+        poll(NULL, 0, 1);
+    return -EIO;
+}
+
+struct syncing {
+    struct libmount *m;
+    uint64_t ino;
+    pthread_t thread;
+    atomic_bool ended;
+    int result;
+};
+
+static void *sync_in_thread(void *arg)
+{
+    struct syncing *s = arg;
+    s->result = cache_fsync(s->m->cache, s->ino, false, NULL);
+    atomic_store(&s->ended, true);
+    return NULL;
+}
+
+static void a_sync_waits_for_the_one_that_took_its_bytes(void **state)
+{
+    struct libmount *m = *state;
+    struct cache_file *file;
+    struct slow_sync slow = { .begun = false };
+    uint8_t *data = pattern(300000, 5);
+    assert_int_equal(libmount_create(m, "f", O_RDWR, &file), 0);
+    assert_int_equal(libmount_write(m, file, data, 300000, 0), 0);
+    struct syncing first = { .m = m, .ino = cache_file_ino(file) }, second = { .m = m, .ino = first.ino };
+    io_set_hook(hold_first_sync, &slow);
+    assert_int_equal(pthread_create(&first.thread, NULL, sync_in_thread, &first), 0);
+    while (!atomic_load(&slow.begun))
+        poll(NULL, 0, 1);
+    assert_int_equal(pthread_create(&second.thread, NULL, sync_in_thread, &second), 0);
+    for (int i = 0; i < 200 && !atomic_load(&second.ended); i++)
+        poll(NULL, 0, 1);
+    bool early = atomic_load(&second.ended);
+    atomic_store(&slow.let_go, true);
+    pthread_join(first.thread, NULL);
+    pthread_join(second.thread, NULL);
+    io_set_hook(NULL, NULL);
+    assert_false(early);
+    assert_int_equal(first.result, -EIO);
+    assert_int_equal(second.result, -EIO);
+    cache_release(m->cache, file);
+    free(data);
+}
+
 static void a_sync_costs_nothing_when_nothing_changed(void **state)
 {
     struct libmount *m = *state;
@@ -563,6 +625,7 @@ int main(void)
         TEST(appends_go_to_the_end),
         TEST(what_was_closed_survives_a_kill_and_what_was_not_does_no_harm),
         TEST(a_failed_sync_of_the_bytes_poisons_the_file_until_it_is_in_the_bucket),
+        TEST(a_sync_waits_for_the_one_that_took_its_bytes),
         TEST(a_sync_costs_nothing_when_nothing_changed),
         TEST(pages_are_kept_while_the_content_is_the_same),
         TEST(copies_between_files_are_bounded_and_exact),
