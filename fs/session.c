@@ -280,7 +280,8 @@ static int attach(struct session *session, const struct session_config *config, 
     if (rc == -EPERM) {
         close(fd);
         if (fuse_session_mount(session->fuse, config->mountpoint) != 0) {
-            snprintf(why, why_size, "mounting on %s is not permitted: run r2fs as root, or install fuse3 (%s)", config->mountpoint, last_line);
+            snprintf(why, why_size, "mounting on %s is not permitted: run r2fs as root, or install fuse3; %s", config->mountpoint,
+                     last_line[0] ? last_line : "fusermount3 says why");
             return rc;
         }
         session->by_helper = true;

@@ -35,8 +35,10 @@ END
 it "the daemon leaves no core, and only root may look inside" <<'END'
 pid=$(daemon_pid); is "$(awk '/^Max core file size/ { print $5 }' /proc/$pid/limits)" 0
 # Not dumpable: the files of its process belong to root, whoever runs it, and its user may not read them.
-cd /; umount_r2fs; chown -R 1000 "$TEST_DIR/home" "$MNT"; mkdir "$TEST_DIR/user"; chown 1000 "$TEST_DIR/user"; chmod 666 /dev/fuse
-as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+# The user has a name, since fusermount3 asks for it. /dev/fuse is everybody's where udev made it.
+cd /; umount_r2fs; chown -R nobody "$TEST_DIR/home" "$MNT"; mkdir "$TEST_DIR/user"; chown nobody "$TEST_DIR/user"
+mode=$(stat -c %a /dev/fuse); trap 'chmod "$mode" /dev/fuse' EXIT; chmod 666 /dev/fuse
+as_user() { XDG_RUNTIME_DIR=$TEST_DIR/user setpriv --reuid nobody --regid nogroup --clear-groups "$@"; }
 as_user "$R2FS" mount "$S3_BUCKET/$PREFIX" "$MNT" --cache-dir "$TEST_DIR/user/cache" --log-file "$TEST_DIR/user/log"
 pid=$(daemon_pid); not as_user cat "/proc/$pid/environ" 2>/dev/null; as_user "$R2FS" umount "$MNT"; chown 0 "$MNT"; mount_r2fs
 END
