@@ -79,8 +79,9 @@ void lock_drop(struct lock *lock) NO_LOCK_ANALYSIS
 
 void lock_assert_held(const struct lock *lock)
 {
-    assert(lock->held && pthread_equal(lock->owner, pthread_self()));
-    (void)lock;
+    bool mine = lock->held && pthread_equal(lock->owner, pthread_self());
+    assert(mine);
+    (void)mine;
 }
 
 void lock_cond_init(pthread_cond_t *cond)

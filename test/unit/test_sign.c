@@ -274,6 +274,10 @@ static void a_body_is_digested_once_for_both_from_memory_or_a_file(void **state)
     assert_string_equal(md5, "XUFAKrxLKna5cZ2REBfFkg==");
     assert_string_equal(sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
     FILE *file = tmpfile();
+    if (!file) {
+        fail_msg("tmpfile");
+        return;
+    }
     fputs("..hello", file);
     fflush(file);
     struct s3_body in_file = { .fd = fileno(file), .offset = 2, .length = 5 };
