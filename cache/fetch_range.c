@@ -320,17 +320,20 @@ static void finish(struct cache *cache, struct fetch_range_flight *flight, int e
 }
 
 /* Is this flight's version still what the inode wants to read? */
-static bool is_wanted(struct cache *cache, const struct fetch_range_flight *flight, bool *missing)
+static bool is_wanted(struct cache *cache, const struct fetch_range_flight *flight, struct range *missing)
 {
     int error = 0;
-    struct range gap;
+    struct range gap = { flight->start, flight->start };
     lock_take(&flight->inode->lock);
     struct content *content = block_content(cache, flight->inode, &error);
     bool wanted = content && content->id == flight->content_id && content->base_key && strcmp(content->base_key, flight->key) == 0 &&
                   strcmp(content->base_etag, flight->etag) == 0;
     uint64_t end = !wanted || flight->end < content->size ? flight->end : content->size; /* it may have been cut meanwhile */
-    if (missing)
-        *missing = wanted && flight->start < end && ranges_next(&content->present, flight->start, end, true, &gap);
+    if (missing) {
+        *missing = gap;
+        for (bool first = true; wanted && gap.end < end && ranges_next(&content->present, gap.end, end, true, &gap); first = false)
+            *missing = (struct range){ first ? gap.start : missing->start, gap.end };
+    }
     lock_drop(&flight->inode->lock);
     return wanted;
 }
@@ -365,16 +368,17 @@ static int version_lost(struct cache *cache, struct fetch_range_flight *flight)
     return -ESTALE;
 }
 
-static int read_range(struct cache *cache, struct fetch_range_flight *flight)
+/* Of a flight, what is missing still; of a whole object, all of it, or it could not be checked. */
+static int read_range(struct cache *cache, struct fetch_range_flight *flight, struct range missing)
 {
     const struct cache_config *config = &cache->config;
-    uint64_t length = length_of(flight);
+    uint64_t start = flight->whole ? flight->start : missing.start, length = flight->whole ? length_of(flight) : missing.end - missing.start;
     struct s3_call call = { .timeout_ms = TIMEOUT_MS + (int)(length / (256u << 10)) * 1000, .cancel = &cache->fetch->cancel,
                             .priority = flight->job.priority == FETCH_NOW ? S3_NOW : S3_LATER };
     char *buffer = malloc(length);
     if (!buffer)
         return -ENOMEM;
-    struct s3_get_request request = { .key = flight->key, .offset = flight->start, .length = flight->whole ? 0 : length, .if_match = flight->etag,
+    struct s3_get_request request = { .key = flight->key, .offset = start, .length = flight->whole ? 0 : length, .if_match = flight->etag,
                                       .buffer = buffer, .capacity = length, .verify = flight->whole };
     struct s3_object object;
     struct s3_error why;
@@ -383,7 +387,7 @@ static int read_range(struct cache *cache, struct fetch_range_flight *flight)
     enum s3_outcome outcome = config->ops->get(config->ops_ctx, &call, &request, &object, &got, &why);
     if (outcome == S3_OK) {
         s3_object_fini(&object);
-        error = got == length ? block_store(cache, flight->inode, flight->content_id, flight->etag, flight->start, buffer, got) : -EIO;
+        error = got == length ? block_store(cache, flight->inode, flight->content_id, flight->etag, start, buffer, got) : -EIO;
     } else if (outcome == S3_PRECONDITION || outcome == S3_NOT_FOUND || outcome == S3_RANGE ||
                (outcome == S3_LOCAL && why.local_errno == EFBIG)) {
         error = version_lost(cache, flight);
@@ -399,12 +403,12 @@ static int read_range(struct cache *cache, struct fetch_range_flight *flight)
 static void run(struct cache *cache, struct pool_job *job)
 {
     struct fetch_range_flight *flight = (struct fetch_range_flight *)job;
-    bool missing;
+    struct range missing;
     int error = 0;
     if (cache->stopping)
         error = -ESHUTDOWN;
-    else if (is_wanted(cache, flight, &missing) && missing)
-        error = read_range(cache, flight);
+    else if (is_wanted(cache, flight, &missing) && missing.start < missing.end)
+        error = read_range(cache, flight, missing);
     finish(cache, flight, error);
 }
 
